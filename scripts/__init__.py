@@ -1,0 +1,1 @@
+"""Provisioning and set-up, with nothing but the standard library."""

@@ -1,0 +1,1 @@
+"""Leavewell's tests."""
