@@ -1,0 +1,1 @@
+"""One module per billing system, each an implementation of `core.billing.BillingProvider`."""
