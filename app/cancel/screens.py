@@ -1,0 +1,377 @@
+"""What each template of the hosted page gets: one frozen dataclass a template, named in its `template`. No logic.
+
+Texts that a merchant wrote arrive filled in; `body` is markup that was sanitised. The templates format money and
+dates, and take every other word from the catalogue.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from markupsafe import Markup
+
+from app.core.money import Money
+
+Interval = Literal["day", "week", "month", "year"]
+
+
+# --- Parts ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """An amount and how often it is charged; without an interval it is charged once."""
+
+    money: Money
+    interval: Interval | None = None
+    interval_count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    at: datetime
+    money: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    label: str
+    href: str
+    is_external: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The rows of a summary, printed in this order; what is None has no row."""
+
+    plan: str | None = None
+    new_plan: str | None = None
+    price_before: Price | None = None
+    price: Price | None = None
+    next_charge: Charge | None = None
+    back_to: Charge | None = None  # the old price, and from when it holds again
+    resumes_at: datetime | None = None
+    trial_ends_at: datetime | None = None
+    ends_at: datetime | None = None
+    ends_now: bool = False
+    undo_until: datetime | None = None
+    requested_at: datetime | None = None
+    done_at: datetime | None = None
+    reference: str | None = None
+
+
+# --- Steps ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUpOption:
+    id: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """The question under a reason: typed where it has no options. `answer` is the text, or the chosen option's id."""
+
+    question: str
+    options: tuple[FollowUpOption, ...] = ()
+    is_required: bool = False
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    id: str
+    label: str
+    follow_up: FollowUp | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    template: ClassVar[str] = "cancel/steps/survey.html"
+    title: str
+    reasons: tuple[Reason, ...]
+    body: Markup | None = None
+    chosen: str | None = None
+    can_skip: bool = True
+    max_length: int = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    template: ClassVar[str] = "cancel/steps/feedback.html"
+    title: str
+    body: Markup | None = None
+    hint: str | None = None
+    text: str = ""
+    can_skip: bool = True
+    min_length: int = 0
+    max_length: int = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    template: ClassVar[str] = "cancel/steps/message.html"
+    title: str
+    body: Markup | None = None
+    points: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """`is_request`: it cannot be carried out by itself; what is sent is a request that a person works on."""
+
+    template: ClassVar[str] = "cancel/steps/confirm.html"
+    title: str
+    facts: Facts
+    body: Markup | None = None
+    losses: tuple[str, ...] = ()
+    acknowledge: str | None = None
+    has_acknowledged: bool = False
+    is_request: bool = False
+
+
+# --- Offers -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DiscountCard:
+    """`saving` is the discount in words (`50%`, `$5.00`); `months` goes with `repeating`."""
+
+    template: ClassVar[str] = "cancel/offers/discount.html"
+    saving: str
+    duration: Literal["once", "repeating", "forever"]
+    price_before: Price
+    price_after: Price
+    months: int | None = None
+    next_charge: Charge | None = None
+    back_to: Charge | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PauseOption:
+    id: str
+    unit: Literal["week", "month"]
+    count: int
+    resumes_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PauseCard:
+    """Either `options`, or the days between which the customer picks the date of return (`option` = ISO date)."""
+
+    template: ClassVar[str] = "cancel/offers/pause.html"
+    price: Price
+    options: tuple[PauseOption, ...] = ()
+    earliest: datetime | None = None
+    latest: datetime | None = None
+    chosen: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTile:
+    id: str
+    name: str
+    price: Price
+    tagline: str | None = None
+    features: tuple[str, ...] = ()
+    list_price: Money | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanChangeCard:
+    template: ClassVar[str] = "cancel/offers/plan_change.html"
+    plan: str
+    price: Price
+    tiles: tuple[PlanTile, ...]
+    starts_at: datetime | None = None
+    chosen: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialExtensionCard:
+    template: ClassVar[str] = "cancel/offers/trial_extension.html"
+    days: int
+    ends_before: datetime
+    ends_after: datetime
+    first_charge: Charge | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContactCard:
+    """`place` is where it leads, as a person reads it: an address or a host name."""
+
+    template: ClassVar[str] = "cancel/offers/contact.html"
+    label: str
+    place: str
+    is_email: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RedirectCard:
+    template: ClassVar[str] = "cancel/offers/redirect.html"
+    label: str
+    place: str
+
+
+OfferCard = DiscountCard | PauseCard | PlanChangeCard | TrialExtensionCard | ContactCard | RedirectCard
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    template: ClassVar[str] = "cancel/steps/offer.html"
+    title: str
+    decision: str
+    card: OfferCard
+    accept_label: str
+    decline_label: str
+    body: Markup | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OfferFailed:
+    """The provider did not take the change. `reason` is its sentence, where it gave one for people."""
+
+    template: ClassVar[str] = "cancel/offer_failed.html"
+    title: str
+    decision: str
+    reason: str | None = None
+    can_retry: bool = True
+
+
+# --- States of a subscription -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionChoice:
+    """`state` says what happens at `at`: it renews, its trial ends, it ends, it resumes."""
+
+    id: str
+    name: str
+    price: Price
+    state: Literal["renews", "trial", "ends", "paused"] = "renews"
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chooser:
+    template: ClassVar[str] = "cancel/choose.html"
+    title: str
+    subscriptions: tuple[SubscriptionChoice, ...]
+    chosen: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    template: ClassVar[str] = "cancel/scheduled.html"
+    title: str
+    facts: Facts
+    ends_at: datetime
+    can_uncancel: bool = True
+    return_link: Link | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    template: ClassVar[str] = "cancel/paused.html"
+    title: str
+    facts: Facts
+    resumes_at: datetime | None = None
+    can_resume: bool = True
+
+
+# --- While and after --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """The change is on its way. `what` is its type; the page looks again every few seconds."""
+
+    template: ClassVar[str] = "cancel/working.html"
+    title: str
+    what: Literal["cancel", "uncancel", "discount", "pause", "resume", "plan_change", "trial_extension"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """`variant` names the words, `result.<variant>.*`: an outcome, or `canceled_now`, `canceled_requested`.
+
+    `onward` leads where an accepted contact or redirect offer goes.
+    """
+
+    template: ClassVar[str] = "cancel/result.html"
+    title: str
+    variant: str
+    tone: Literal["done", "waiting", "plain"] = "done"
+    facts: Facts = field(default_factory=Facts)
+    plan: str = ""
+    onward: Link | None = None
+    return_link: Link | None = None
+    can_uncancel: bool = False
+
+
+NoticeKind = Literal[
+    "link_expired",
+    "link_used",
+    "link_revoked",
+    "link_unknown",
+    "session_expired",
+    "other_browser",
+    "nothing_to_cancel",
+    "entry_off",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A page that says why it stops here and how to go on. Its words: `notice.<kind>.*`."""
+
+    template: ClassVar[str] = "cancel/notice.html"
+    title: str
+    kind: NoticeKind
+    email: str | None = None
+    url: Link | None = None
+    return_link: Link | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    template: ClassVar[str] = "cancel/idle.html"
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """Nothing personal: whoever holds the link sees it, scanners too."""
+
+    template: ClassVar[str] = "cancel/landing.html"
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class BillingDown:
+    """Billing does not answer when the walk begins; a request can be left all the same."""
+
+    template: ClassVar[str] = "cancel/billing_down.html"
+    title: str
+    note: str = ""
+    max_length: int = 2_000
+
+
+Screen = (
+    Survey
+    | Feedback
+    | Message
+    | Confirm
+    | Offer
+    | OfferFailed
+    | Chooser
+    | Scheduled
+    | Paused
+    | Working
+    | Result
+    | Notice
+    | Idle
+    | Landing
+    | BillingDown
+)
