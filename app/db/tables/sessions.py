@@ -1,0 +1,82 @@
+"""A customer's walk through a flow and the offers shown on it. Rows only, no behaviour."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index, text
+from sqlmodel import Field
+
+from app.db.base import Json, Table
+
+
+class CancelSession(Table, table=True):
+    """One walk. The small, often written columns come first: SQLite reads a row from its front."""
+
+    __tablename__ = "cancel_sessions"
+    __table_args__ = (
+        Index(None, "app_id", "created_at", "id"),  # the list, newest first, by cursor
+        Index(None, "app_id", "customer_id", "created_at"),  # a customer's history
+        Index(None, "link_id", "browser_sha256"),  # the way back of the browser that exchanged the link
+        Index(None, "phase", "last_seen_at"),  # the sweep of idle sessions
+    )
+
+    id: str = Field(primary_key=True)  # cs_…
+    app_id: str = Field(foreign_key="environments.app_id")
+    link_id: str | None = Field(default=None, foreign_key="cancel_links.id")
+    flow_version_id: str = Field(foreign_key="flow_versions.id")
+    customer_id: str
+    subscription_id: str | None = None
+    mode: str
+    browser_sha256: str | None = None
+    phase: str
+    outcome: str | None = None
+    revision: int = 0
+    locale: str
+    return_url: str | None = None
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    opened_at: datetime | None = None
+    closed_at: datetime | None = None
+    opening_by: str | None = None  # who opens it (provider and customer data are asked once), and until when
+    opening_until: datetime | None = None
+    data_call_claimed_at: datetime | None = None
+    data_call_reason: str | None = None  # why the customer data endpoint gave nothing
+    state: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+    steps_viewed: list[dict[str, Any]] = Field(default_factory=list, sa_type=Json)
+    explanations: list[dict[str, Any]] = Field(default_factory=list, sa_type=Json)
+    facts: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+    snapshot: dict[str, Any] = Field(default_factory=dict, sa_type=Json)  # billing data as it was at open
+
+
+class SessionOffer(Table, table=True):
+    """An offer as it was shown. Exactly `shown` is applied if it is accepted."""
+
+    __tablename__ = "session_offers"
+    __table_args__ = (
+        Index(
+            None,
+            "app_id",
+            "customer_id",
+            "kind",
+            "accepted_at",
+            sqlite_where=text("accepted_at IS NOT NULL"),
+            postgresql_where=text("accepted_at IS NOT NULL"),
+        ),  # cooldowns and counts of what a customer accepted
+    )
+
+    id: str = Field(primary_key=True)  # dec_…
+    session_id: str = Field(foreign_key="cancel_sessions.id", index=True)
+    app_id: str = Field(foreign_key="environments.app_id")
+    customer_id: str
+    subscription_id: str | None = None
+    offer_id: str
+    kind: str
+    placement: str
+    status: str
+    effect_id: str | None = None
+    presented_at: datetime
+    accepted_at: datetime | None = None
+    declined_at: datetime | None = None
+    settled_at: datetime | None = None
+    shown: dict[str, Any] = Field(sa_type=Json)
