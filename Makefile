@@ -1,0 +1,51 @@
+# Everything sets itself up. Without make: python3 scripts/bootstrap.py run|test
+PYTHON ?= python3
+PORT ?= 8000
+PROVIDER ?= demo
+WORKERS ?= 2
+ARGS ?=
+
+BOOTSTRAP := $(PYTHON) scripts/bootstrap.py
+BIN := .venv/bin
+TEMPLATES := $(wildcard templates demo/shop/templates)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test reset lint format types contracts bench check lock setup
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Start the demo on 127.0.0.1 (PORT=8000, PROVIDER=demo|direct)
+	@PORT=$(PORT) PROVIDER=$(PROVIDER) $(BOOTSTRAP) run
+
+test: ## Run the tests, on SQLite and PostgreSQL (ARGS="-k sentence", WORKERS=2)
+	@$(BOOTSTRAP) test -n $(WORKERS) $(ARGS)
+
+reset: ## Throw the demo's data away
+	@rm -rf .leavewell
+
+check: lint types contracts ## Lint, types and import contracts
+
+lint: setup ## Lint code and templates, check the format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(if $(TEMPLATES),$(BIN)/djlint --quiet --lint $(TEMPLATES),:)
+
+format: setup ## Format the code
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format .
+
+types: setup ## Check the types
+	@$(BIN)/mypy
+
+contracts: setup ## Check that imports only go down
+	@$(BIN)/lint-imports
+
+bench: setup ## Measure, against a bare handler of the same framework
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+lock: ## Resolve the dependencies anew (ARGS=--upgrade for newer ones)
+	@$(BOOTSTRAP) lock $(ARGS)
+
+setup:
+	@$(BOOTSTRAP) setup
