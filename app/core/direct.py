@@ -37,6 +37,9 @@ MAX_EMAIL = 320
 UNRECORDED = frozenset({"name", "last_name", "phone"})
 
 
+Email = Annotated[str, Field(min_length=3, max_length=MAX_EMAIL)]
+
+
 class DirectAddress(Shape):
     """A billing address; the first one with a country decides the customer's."""
 
@@ -52,7 +55,7 @@ class DirectCustomer(Shape):
     """Who is leaving. `name`, `last_name` and `phone` are for the screen only: see `to_record`."""
 
     id: Id
-    email: Annotated[str, Field(min_length=3, max_length=MAX_EMAIL, repr=False)] | None = None
+    email: Annotated[Email | None, Field(repr=False)] = None
     name: Annotated[OptionalText, Field(repr=False)] = None
     last_name: Annotated[OptionalText, Field(repr=False)] = None
     phone: Annotated[OptionalText, Field(repr=False)] = None

@@ -110,7 +110,7 @@ def _moment(value: object) -> datetime:
 def _decimal(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise refusal("Must be a number.")
-    number = Decimal(str(value))
+    number = Decimal(str(value)) if isinstance(value, float) else Decimal(value)
     if not number.is_finite():
         raise refusal("Must be a finite number.")
     return number

@@ -1,0 +1,308 @@
+"""What may be asked of a billing system, in our words: changes, the provider protocol, its errors, reading back.
+
+Adapters speak the vendors' words; nothing here knows one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Protocol, assert_never, runtime_checkable
+
+from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from app.core.direct import (
+    Canceled,
+    DirectCoupon,
+    DirectCustomer,
+    DirectDiscount,
+    DirectPrice,
+    DirectSubscription,
+    Paused,
+    Trial,
+)
+from app.core.errors import InvalidInput
+from app.core.fields import Currency, Id, Minor, Moment, Percent, Shape, field_errors, refusal, whole
+
+# Some providers keep a date where we asked for an instant; a day apart is the same promise.
+DATE_TOLERANCE = timedelta(days=1)
+
+
+class Capability(StrEnum):
+    """What a connected provider can do. An offer that needs a missing one is never shown."""
+
+    CANCEL_AT_PERIOD_END = "cancel_at_period_end"
+    CANCEL_NOW = "cancel_now"
+    UNCANCEL = "uncancel"
+    DISCOUNT = "discount"
+    PAUSE = "pause"
+    RESUME = "resume"
+    PLAN_CHANGE = "plan_change"
+    TRIAL_EXTENSION = "trial_extension"
+    FIND_BY_EMAIL = "find_by_email"
+
+
+DiscountMonths = Annotated[int, *whole(at_least=1, at_most=1200)]
+
+
+class Cancel(Shape):
+    """End the subscription: at the end of what is paid for, or now. `at` is the date that the customer was told."""
+
+    type: Literal["cancel"] = "cancel"
+    timing: Literal["period_end", "now"]
+    at: Moment | None = None
+
+
+class Uncancel(Shape):
+    """Take a scheduled end away again."""
+
+    type: Literal["uncancel"] = "uncancel"
+
+
+class Discount(Shape):
+    """Reduce the price: by the provider's own coupon, or by a percent or an amount (smallest unit).
+
+    With `coupon_id` the other figures are what the customer was shown of that coupon; the coupon decides.
+    """
+
+    type: Literal["discount"] = "discount"
+    coupon_id: Id | None = None
+    percent_off: Percent | None = None
+    amount_off_minor: Annotated[Minor | None, Field(validate_default=True)] = None
+    currency: Annotated[Currency | None, Field(validate_default=True)] = None
+    duration: Literal["once", "repeating", "forever"]
+    months: Annotated[DiscountMonths | None, Field(validate_default=True)] = None
+
+    @field_validator("amount_off_minor")
+    @classmethod
+    def _says_how_much(cls, amount: int | None, info: ValidationInfo) -> int | None:
+        if amount is not None and info.data.get("percent_off") is not None:
+            raise refusal("Give percentOff or amountOffMinor, not both.")
+        if amount is None and info.data.get("percent_off") is None and info.data.get("coupon_id") is None:
+            raise refusal("Give couponId, percentOff or amountOffMinor.")
+        return amount
+
+    @field_validator("currency")
+    @classmethod
+    def _amount_has_currency(cls, currency: str | None, info: ValidationInfo) -> str | None:
+        if currency is None and info.data.get("amount_off_minor") is not None:
+            raise PydanticCustomError("missing", "This field is required.")
+        return currency
+
+    @field_validator("months")
+    @classmethod
+    def _repeats_for_months(cls, months: int | None, info: ValidationInfo) -> int | None:
+        duration = info.data.get("duration")
+        if duration == "repeating" and months is None:
+            raise PydanticCustomError("missing", "This field is required.")
+        if duration in ("once", "forever") and months is not None:
+            raise refusal("Only a repeating discount has months.")
+        return months
+
+
+class Pause(Shape):
+    """Stop charging, and go on by itself at `resumes_at`."""
+
+    type: Literal["pause"] = "pause"
+    resumes_at: Moment
+
+
+class Resume(Shape):
+    """End a pause now."""
+
+    type: Literal["resume"] = "resume"
+
+
+class PlanChange(Shape):
+    """Put the subscription's one item on another price, keeping its quantity, without proration."""
+
+    type: Literal["plan_change"] = "plan_change"
+    price: DirectPrice
+
+
+class TrialExtension(Shape):
+    """Let the trial run `days` longer, counted from its old end: until `ends_at`."""
+
+    type: Literal["trial_extension"] = "trial_extension"
+    days: Annotated[int, *whole(at_least=1, at_most=730)]
+    ends_at: Moment
+
+
+Change = Annotated[
+    Cancel | Uncancel | Discount | Pause | Resume | PlanChange | TrialExtension, Field(discriminator="type")
+]
+_CHANGE: TypeAdapter[Change] = TypeAdapter(Change)
+
+
+def parse_change(obj: object, path: str = "change") -> Change:
+    """Read a change from its stored JSON. Raises InvalidInput."""
+    try:
+        return _CHANGE.validate_python(obj, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise InvalidInput(fields=field_errors(error, obj, path=path)) from None
+
+
+def dump_change(change: Change) -> dict[str, Any]:
+    """The JSON of a change, as stored and as sent to a merchant's action URL; `parse_change` reads it again."""
+    return change.to_wire()
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The prices and coupons that offers refer to, by id; what the provider does not know is not in it."""
+
+    prices: Mapping[str, DirectPrice] = field(default_factory=dict)
+    coupons: Mapping[str, DirectCoupon] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRequest:
+    """One change to be made. `effect_id` is the idempotency key, the same on every try; `shown` is the offer as the
+    customer saw it, None where there was no offer."""
+
+    effect_id: str
+    session_id: str
+    customer_id: str
+    subscription_id: str
+    mode: Literal["live", "test"]
+    change: Change
+    shown: Mapping[str, Any] | None
+    requested_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The provider took the change. `confirmation` says what proves it: reading back, or the merchant's word."""
+
+    reference: str | None = None
+    subscription: DirectSubscription | None = None
+    confirmation: Literal["read_back", "merchant"] = "read_back"
+
+
+class ProviderError(Exception):
+    """A billing system did not do what was asked. Messages carry no credentials and no customer data."""
+
+
+class ProviderUnavailable(ProviderError):
+    """It could not be asked, or may or may not have done it (timeout, network, 429, 5xx): read back, try again.
+
+    `retry_after` is in seconds, where it named a time.
+    """
+
+    def __init__(self, reason: str = "The billing system did not answer.", *, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class ProviderRefused(ProviderError):
+    """It said no, and would again. `user_message` is for the customer, `reason` for the merchant."""
+
+    def __init__(self, user_message: str, reason: str | None = None) -> None:
+        super().__init__(reason or user_message)
+        self.user_message = user_message
+        self.reason = reason or user_message
+
+
+@runtime_checkable
+class BillingProvider(Protocol):
+    """A connected billing system, for one environment of one organization: live and test never share one.
+
+    Every method may be called at any time, from several processes at once, and any number of times. Each keeps its
+    own deadline, dials only public (or allowed) addresses, and raises nothing but `ProviderError`:
+    `ProviderUnavailable` where a later try may succeed, `ProviderRefused` where it cannot.
+    It sees the canonical model only: never a request, HTML, or the database.
+    """
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it can do; fixed for the object's life, known without asking the vendor."""
+        ...
+
+    @property
+    def reads_back(self) -> bool:
+        """True: after `apply` the subscription is read and checked with `is_in_place`.
+
+        False: there is nothing to read, and the answer of `apply` is the proof (`direct`).
+        """
+        ...
+
+    async def find_customer(self, customer_id: str) -> DirectCustomer | None:
+        """The customer, or None if the provider has none of that id in this mode. Called as a session opens; reads."""
+        ...
+
+    async def find_customers_by_email(self, email: str) -> list[DirectCustomer]:
+        """Everyone with that address, compared without case; empty for nobody. Called by the worker for email
+        verification, only with `Capability.FIND_BY_EMAIL`; reads."""
+        ...
+
+    async def list_subscriptions(self, customer_id: str) -> list[DirectSubscription]:
+        """The customer's subscriptions that are not over, at most 20, newest first; empty for an unknown customer.
+        Called as a session opens; reads."""
+        ...
+
+    async def find_subscription(self, customer_id: str, subscription_id: str) -> DirectSubscription | None:
+        """One subscription as it is now, canceled ones too; None if unknown or another customer's.
+
+        Called right before and right after a change, and after a crash to learn whether the change happened: it must
+        not answer from a cache. Reads.
+        """
+        ...
+
+    async def load_catalog(self, price_ids: Sequence[str], coupon_ids: Sequence[str]) -> Catalog:
+        """Those of the named prices and coupons that exist and can be used. Called as a session opens; reads."""
+        ...
+
+    async def apply(self, request: ChangeRequest) -> Applied:
+        """Make the change. The one method that may move money.
+
+        Called only after the effect row is committed; again, with the same `effect_id`, after any
+        `ProviderUnavailable`, crash or kill, possibly by another process. The second call must not do it twice: the
+        adapter hands `effect_id` to the vendor as idempotency key, and where the vendor has none, reads first.
+        Exactly `request.change` is applied, never what the flow says by now.
+        `ProviderUnavailable` leaves open whether it happened; `ProviderRefused` means that it did not and will not.
+        """
+        ...
+
+
+def is_in_place(change: Change, subscription: DirectSubscription, now: datetime) -> bool:
+    """Whether the subscription, as just read, shows the change: the proof after `apply`, the question after a crash."""
+    status = subscription.status
+    is_over = isinstance(status, Canceled)
+    match change:
+        case Cancel(timing="now"):
+            return is_over or (subscription.end is not None and subscription.end <= now)
+        case Cancel():
+            return is_over or subscription.end is not None
+        case Uncancel():
+            return not is_over and subscription.end is None
+        case Discount():
+            return any(_is_that(change, given) for given in subscription.discounts or () if given.is_active(now))
+        case Pause():
+            return isinstance(status, Paused) and _is_same_date(status.pause.end, change.resumes_at)
+        case Resume():
+            return not is_over and not isinstance(status, Paused)
+        case PlanChange():
+            return len(subscription.items) == 1 and subscription.items[0].price.id == change.price.id
+        case TrialExtension():
+            return isinstance(status, Trial) and status.trial.end >= change.ends_at.replace(microsecond=0)
+        case _:
+            assert_never(change)
+
+
+def _is_that(wanted: Discount, given: DirectDiscount) -> bool:
+    coupon = given.coupon
+    if coupon is None:
+        return False
+    if wanted.coupon_id is not None:
+        return coupon.id == wanted.coupon_id
+    if coupon.duration not in (None, wanted.duration):
+        return False
+    if wanted.percent_off is not None:
+        return coupon.percent_off == wanted.percent_off
+    return (coupon.amount_off, coupon.currency) == (wanted.amount_off_minor, wanted.currency)
+
+
+def _is_same_date(given: datetime | None, wanted: datetime) -> bool:
+    return given is not None and abs(given - wanted) < DATE_TOLERANCE
