@@ -1,0 +1,1 @@
+"""HTTP plumbing that every feature stands on; knows no feature."""

@@ -1,0 +1,48 @@
+"""What a handler may ask for by name. The ports are made once, in `app.main`, and never change."""
+
+from dataclasses import dataclass, fields
+
+from litestar.datastructures import State
+from litestar.di import Provide
+
+from app.adapters.clock import Clock
+from app.adapters.http import OutboundHttp
+from app.adapters.signing import Signer
+from app.adapters.vault import Vault
+from app.db.database import Database
+from app.settings import Settings
+from app.web.assets import Assets
+from app.web.render import Renderer
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The process's ways to the outside. A handler takes `ports: NamedDependency[Ports]`, or one of them by its name."""
+
+    settings: Settings
+    database: Database
+    clock: Clock
+    signer: Signer
+    vault: Vault
+    http: OutboundHttp
+    renderer: Renderer
+    assets: Assets
+
+
+def ports_of(state: State) -> Ports:
+    """Return the ports of an application's state."""
+    ports: Ports = state.ports
+    return ports
+
+
+def dependencies(ports: Ports) -> dict[str, Provide]:
+    """Return a provider for the ports and for each of them: `ports`, `database`, `clock`, …"""
+    values = {"ports": ports, **{field.name: getattr(ports, field.name) for field in fields(ports)}}
+    return {name: _constant(value) for name, value in values.items()}
+
+
+def _constant(value: object) -> Provide:
+    def provide() -> object:
+        return value
+
+    return Provide(provide, sync_to_thread=False)

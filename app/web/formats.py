@@ -1,0 +1,76 @@
+"""How money, days and spans of time are written in a visitor's locale (CLDR, through Babel). Computes nothing."""
+
+from copy import copy as duplicate
+from datetime import date, datetime, tzinfo
+from functools import lru_cache
+
+from babel.core import Locale
+from babel.dates import format_date, format_time, get_datetime_format, get_timezone_name
+from babel.numbers import NumberPattern, get_currency_precision
+
+from app.core.money import Money, exponent
+from app.web.copy import FALLBACK, Copy, copy_for
+
+# English without a region has readers everywhere: the month is a word and the day comes first, so that nobody can
+# misread it. A region that was asked for (en-US, en-GB) gets its own order.
+INTERNATIONAL = {"day": "EEEE, d MMMM y", "short_day": "d MMMM y", "time": "HH:mm"}
+REGIONAL = {"day": "full", "short_day": "long", "time": "short"}
+
+
+class Formats:
+    """The formatters of one locale; shared between requests, holds no state of any."""
+
+    def __init__(self, copy: Copy) -> None:
+        self._copy = copy
+        self._locale = copy.locale
+        self._patterns = INTERNATIONAL if str(copy.locale) == FALLBACK else REGIONAL
+
+    def money(self, money: Money) -> str:
+        """`$29.00`, `29,00 €`, `￥1,500`. What is charged is never rounded for looks."""
+        return _money(money, self._locale)
+
+    def day(self, moment: date) -> str:
+        """`Tuesday, 1 December 2026`. A datetime is named by the day it has in its own zone."""
+        return format_date(moment, self._patterns["day"], locale=self._locale)
+
+    def short_day(self, moment: date) -> str:
+        """`1 December 2026`."""
+        return format_date(moment, self._patterns["short_day"], locale=self._locale)
+
+    def moment(self, moment: datetime, zone: tzinfo | None = None) -> str:
+        """`20 November 2026, 14:03 UTC`: the day, the time, and the zone they are meant in."""
+        local = moment.astimezone(zone) if zone else moment
+        time = format_time(local, self._patterns["time"], locale=self._locale)
+        zone_name = get_timezone_name(local, width="short", locale=self._locale)
+        glue = str(get_datetime_format("medium", locale=self._locale)).replace("'", "")
+        return glue.replace("{0}", f"{time} {zone_name}").replace("{1}", self.short_day(local))
+
+    def interval(self, unit: str, count: int = 1) -> str:
+        """`a month`, `every 3 months`: what stands after a price. `unit` is day, week, month or year."""
+        return self._copy.t(f"every.{unit}", count=count)
+
+    def span(self, unit: str, count: int) -> str:
+        """`3 months`: a length of time."""
+        return self._copy.t(f"span.{unit}", count=count)
+
+
+@lru_cache(maxsize=64)
+def formats_for(locale: str) -> Formats:
+    """Return the shared formatters of a locale."""
+    return Formats(copy_for(locale))
+
+
+@lru_cache(maxsize=4096)
+def _money(money: Money, locale: Locale) -> str:
+    amount = money.decimal()
+    customary = get_currency_precision(money.currency)
+    # CLDR leaves the decimals off in some currencies (AFN, IQD); where the amount has them, they are money.
+    digits = customary if amount == round(amount, customary) else exponent(money.currency)
+    return _currency_pattern(locale, digits).apply(amount, locale, currency=money.currency, currency_digits=False)
+
+
+@lru_cache(maxsize=256)
+def _currency_pattern(locale: Locale, digits: int) -> NumberPattern:
+    pattern = duplicate(locale.currency_formats["standard"])
+    pattern.frac_prec = (digits, digits)
+    return pattern
