@@ -37,6 +37,8 @@ class Environment(Table, table=True):
     customer_data_url: str | None = None
     customer_data_secret: str | None = None  # sealed by the vault
     customer_data_timeout_ms: int = 1500
+    customer_data_failures: int = 0  # in a row; the breaker's count
+    customer_data_skip_until: datetime | None = None
     return_url: str | None = None
     return_origins: list[str] = Field(default_factory=list, sa_type=Json)
     contact_email: str | None = None

@@ -31,6 +31,7 @@ class CancelSession(Table, table=True):
     phase: str
     outcome: str | None = None
     revision: int = 0
+    event_count: int = 0
     locale: str
     return_url: str | None = None
     created_at: datetime
