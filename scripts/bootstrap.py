@@ -86,7 +86,9 @@ def install(lock: str) -> None:
 
 
 def create_venv() -> None:
-    works = VENV_PYTHON.exists() and succeeds(VENV_PYTHON, "-c", "import sys, pip; sys.exit(sys.version_info < (3, 11))")
+    works = VENV_PYTHON.exists() and succeeds(
+        VENV_PYTHON, "-c", "import sys, pip; sys.exit(sys.version_info < (3, 11))"
+    )
     if works:
         return
     try:
@@ -109,7 +111,17 @@ def write_locks(extra: list[str]) -> None:
         compile_lock = (python, "-m", "uv", "pip", "compile", "pyproject.toml", "--quiet", "--universal")
         options = ("--python-version", "3.11", "--generate-hashes", "--custom-compile-command", "make lock")
         run(*compile_lock, *options, "--group", "build", "--output-file", RUNTIME_LOCK, *extra)
-        run(*compile_lock, *options, "--group", "dev", "--constraint", RUNTIME_LOCK, "--output-file", DEV_LOCK, *extra)
+        run(
+            *compile_lock,
+            *options,
+            "--group",
+            "dev",
+            "--constraint",
+            RUNTIME_LOCK,
+            "--output-file",
+            DEV_LOCK,
+            *extra,
+        )
 
 
 def pip(*arguments: str) -> None:

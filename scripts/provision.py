@@ -49,10 +49,14 @@ def main() -> None:
             "The tests need a Chromium. Install one (apt install chromium, brew install --cask chromium),\n"
             "or name yours: CHROMIUM=/path/to/chromium."
         )
-    if not os.environ.get("TEST_DATABASE_URL") and not find_postgres() and not (_apt("postgresql") and find_postgres()):
+    if (
+        not os.environ.get("TEST_DATABASE_URL")
+        and not find_postgres()
+        and not (_apt("postgresql") and find_postgres())
+    ):
         sys.exit(
-            "The tests need a PostgreSQL. Install one (apt install postgresql, brew install postgresql), or name a\n"
-            "server whose user may create databases: TEST_DATABASE_URL=postgresql://user:password@host/postgres."
+            "The tests need a PostgreSQL. Install one (apt install postgresql, brew install postgresql),\n"
+            "or name a server whose user may create databases:\nTEST_DATABASE_URL=postgresql://user:password@host/postgres."
         )
 
 
@@ -72,7 +76,10 @@ def _starts(command: str) -> bool:
     if not os.access(command, os.X_OK) or os.path.isdir(command):
         return False
     try:
-        return subprocess.run([command, "--version"], capture_output=True, timeout=30, check=False).returncode == 0
+        return (
+            subprocess.run([command, "--version"], capture_output=True, timeout=30, check=False).returncode
+            == 0
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
 
@@ -116,13 +123,24 @@ def _quietly(command: tuple[str, ...], environment: "os._Environ[str] | dict[str
     """Run without output; if it fails, show its last lines."""
     try:
         done = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         print(f"{' '.join(command)}: no end after ten minutes", file=sys.stderr)
         return False
     if done.returncode:
-        print(f"{' '.join(command)}:", *(done.stdout + done.stderr).splitlines()[-5:], sep="\n  ", file=sys.stderr)
+        print(
+            f"{' '.join(command)}:",
+            *(done.stdout + done.stderr).splitlines()[-5:],
+            sep="\n  ",
+            file=sys.stderr,
+        )
     return done.returncode == 0
 
 

@@ -1,0 +1,120 @@
+"""What every test gets: a closed network, fresh databases, a browser on request."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from app.db.database import Database
+from tests.support import browser, databases, postgres
+from tests.support.clock import FakeClock
+from tests.support.network import close_network
+
+RUN = "LEAVEWELL_TEST_RUN"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The first process makes the run's folder; xdist's workers inherit it through the environment."""
+    close_network()
+    if not hasattr(config, "workerinput"):
+        os.environ[RUN] = tempfile.mkdtemp(prefix="leavewell-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        run = Path(os.environ.pop(RUN))
+        postgres.stop(run)
+        shutil.rmtree(run, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def run_folder() -> Path:
+    """This run's folder; all workers share it."""
+    return Path(os.environ[RUN])
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+# --- Databases ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgres_url(run_folder: Path, worker_id: str) -> Iterator[str]:
+    """This worker's PostgreSQL database. Tests ask for `database_url`, which is empty each time."""
+    yield databases.worker_postgresql(run_folder, worker_id)
+    postgres.drop_database(postgres.server_url(run_folder), postgres.database_name(run_folder, worker_id))
+
+
+@pytest.fixture(params=databases.KINDS)
+def database_url(request: pytest.FixtureRequest, run_folder: Path, tmp_path: Path) -> Iterator[str]:
+    """A migrated database without rows; a test that asks for it runs once on each kind."""
+    if request.param == "sqlite":
+        yield databases.fresh_sqlite(run_folder, tmp_path)
+    else:
+        url: str = request.getfixturevalue("postgres_url")
+        yield url
+        postgres.empty_tables(url)
+
+
+@pytest.fixture(params=databases.KINDS)
+def blank_database_url(
+    request: pytest.FixtureRequest, run_folder: Path, tmp_path: Path, worker_id: str
+) -> Iterator[str]:
+    """A database without a single table, for tests of the migrations themselves."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'blank.sqlite3'}"
+    else:
+        server = postgres.server_url(run_folder)
+        name = postgres.database_name(run_folder, f"{worker_id}_blank")
+        yield postgres.create_database(server, name)
+        postgres.drop_database(server, name)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A connected database without rows."""
+    with Database(database_url) as connected:
+        yield connected
+
+
+# --- Browser --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """One Chromium a module. Playwright's loop occupies the thread, so `async` tests live elsewhere."""
+    with browser.launched() as launched:
+        yield launched
+
+
+@pytest.fixture
+def new_context(chromium: Browser) -> Iterator[browser.Contexts]:
+    """Makes browser contexts; afterwards none of their pages may have broken, or have asked a third party."""
+    contexts = browser.Contexts(chromium)
+    yield contexts
+    contexts.close()
+    assert not contexts.complaints, "\n".join(contexts.complaints)
+
+
+@pytest.fixture
+def browser_page(new_context: browser.Contexts) -> Page:
+    """A page of an ordinary customer: JavaScript, a desktop's width, light."""
+    return new_context().new_page()
+
+
+@pytest.fixture
+def axe() -> Callable[[Page], None]:
+    """Asserts that a page is accessible."""
+    return browser.axe
