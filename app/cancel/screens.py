@@ -1,10 +1,10 @@
-"""What each template of the hosted page gets: one frozen dataclass a template, named in its `template`. No logic.
+"""What each template of the hosted page gets: one frozen dataclass a template. No logic.
 
-Texts that a merchant wrote arrive filled in; `body` is markup that was sanitised. The templates format money and
-dates, and take every other word from the catalogue.
+Texts that a merchant wrote arrive filled in; `body` is markup that was sanitised. The templates format
+money and dates, and take every other word from the catalogue.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Literal
 
@@ -15,7 +15,7 @@ from app.core.money import Money
 Interval = Literal["day", "week", "month", "year"]
 
 
-# --- Parts ------------------------------------------------------------------------------------------------------------
+# --- Parts ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,6 @@ class Charge:
 class Link:
     label: str
     href: str
-    is_external: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class Facts:
     reference: str | None = None
 
 
-# --- Steps ------------------------------------------------------------------------------------------------------------
+# --- Steps ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class FollowUpOption:
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
-    """The question under a reason: typed where it has no options. `answer` is the text, or the chosen option's id."""
+    """The question under a reason, typed where it has no options. `answer`: the text, or the option's id."""
 
     question: str
     options: tuple[FollowUpOption, ...] = ()
@@ -123,6 +122,7 @@ class Confirm:
 
     template: ClassVar[str] = "cancel/steps/confirm.html"
     title: str
+    lead: str
     facts: Facts
     body: Markup | None = None
     losses: tuple[str, ...] = ()
@@ -131,7 +131,7 @@ class Confirm:
     is_request: bool = False
 
 
-# --- Offers -----------------------------------------------------------------------------------------------------------
+# --- Offers ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class PauseOption:
 
 @dataclass(frozen=True, slots=True)
 class PauseCard:
-    """Either `options`, or the days between which the customer picks the date of return (`option` = ISO date)."""
+    """Either `options`, or the days between which the customer picks a date (`option` is then ISO)."""
 
     template: ClassVar[str] = "cancel/offers/pause.html"
     price: Price
@@ -229,17 +229,19 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class OfferFailed:
-    """The provider did not take the change. `reason` is its sentence, where it gave one for people."""
+class Trouble:
+    """The provider did not take the change. `reason` is its sentence, where it gave one for people; `way_on`
+    says where declining leads: on to cancelling, or back to how things were."""
 
-    template: ClassVar[str] = "cancel/offer_failed.html"
+    template: ClassVar[str] = "cancel/trouble.html"
     title: str
-    decision: str
     reason: str | None = None
+    decision: str | None = None
     can_retry: bool = True
+    way_on: Literal["cancel", "back"] = "cancel"
 
 
-# --- States of a subscription -----------------------------------------------------------------------------------------
+# --- States of a subscription ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +282,7 @@ class Paused:
     can_resume: bool = True
 
 
-# --- While and after --------------------------------------------------------------------------------------------------
+# --- While and after ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,43 +296,26 @@ class Working:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`variant` names the words, `result.<variant>.*`: an outcome, or `canceled_now`, `canceled_requested`.
-
-    `onward` leads where an accepted contact or redirect offer goes.
-    """
+    """`onward` leads where an accepted contact or redirect offer goes. Words: `words.result`."""
 
     template: ClassVar[str] = "cancel/result.html"
     title: str
-    variant: str
+    lead: str
     tone: Literal["done", "waiting", "plain"] = "done"
-    facts: Facts = field(default_factory=Facts)
-    plan: str = ""
+    facts: Facts = Facts()
     onward: Link | None = None
     return_link: Link | None = None
     can_uncancel: bool = False
 
 
-NoticeKind = Literal[
-    "link_expired",
-    "link_used",
-    "link_revoked",
-    "link_unknown",
-    "session_expired",
-    "other_browser",
-    "nothing_to_cancel",
-    "entry_off",
-]
-
-
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A page that says why it stops here and how to go on. Its words: `notice.<kind>.*`."""
+    """A page that says why it stops here and how to go on. Words: `words.notice`."""
 
     template: ClassVar[str] = "cancel/notice.html"
     title: str
-    kind: NoticeKind
-    email: str | None = None
-    url: Link | None = None
+    lead: str
+    contacts: tuple[Link, ...] = ()
     return_link: Link | None = None
 
 
@@ -364,7 +349,7 @@ Screen = (
     | Message
     | Confirm
     | Offer
-    | OfferFailed
+    | Trouble
     | Chooser
     | Scheduled
     | Paused

@@ -1,4 +1,4 @@
-"""The frame around every hosted page: whose page it is, how it looks and where one can go from it. Decides nothing."""
+"""The frame around every hosted page: whose page it is, how it looks, where one can go. Decides nothing."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from app.core.errors import FieldError
 class Frame:
     """What `layouts/hosted.html` draws around a screen. The defaults are a page that names no organization.
 
-    `title` is the screen's heading. `exit` shows "Cancel now", which submits the form `#step`. `action` is that form's
-    address. `notice` is a sentence that stands before the heading (a stale tab). `refresh_seconds` makes a page without
-    JavaScript load itself again. `theme` is the style sheet of app/cancel/theme.py.
+    `title` is the screen's heading. `exit` shows "Cancel now", which submits the form `#step`; `action` is
+    that form's address. `notice` is a sentence before the heading (a stale tab). `refresh_seconds` makes a
+    page without JavaScript load itself again. `theme` is the style sheet of app/cancel/theme.py.
     """
 
     title: str

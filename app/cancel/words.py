@@ -1,0 +1,81 @@
+"""Which of the catalogue's sentences stand over a screen: title and lead. Formats nothing, decides no outcome."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from app.cancel.screens import Facts
+from app.web.copy import Copy
+from app.web.formats import Formats
+
+ResultKind = Literal[
+    "canceled",
+    "canceled_now",
+    "canceled_requested",
+    "kept",
+    "discount_accepted",
+    "pause_accepted",
+    "plan_switched",
+    "trial_extended",
+    "support_requested",
+    "redirected",
+    "uncanceled",
+    "resumed",
+    "manual_cancellation_requested",
+    "cancel_already_scheduled",
+    "dismissed",
+    "expired",
+]
+NoticeKind = Literal[
+    "link_expired",
+    "link_used",
+    "link_revoked",
+    "link_unknown",
+    "session_expired",
+    "other_browser",
+    "nothing_to_cancel",
+    "entry_off",
+]
+ConfirmKind = Literal["period_end", "now", "trial", "request"]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    title: str
+    lead: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The words of one visitor's language and one merchant's name."""
+
+    copy: Copy
+    formats: Formats
+    brand: str
+
+    def result(self, kind: ResultKind, facts: Facts) -> Words:
+        """Return what a result page says; `kind` is the outcome, or how a cancellation came to be."""
+        return self._of(f"result.{kind}", facts)
+
+    def notice(self, kind: NoticeKind) -> Words:
+        """Return what a page says that stops here."""
+        return self._of(f"notice.{kind}", Facts())
+
+    def confirm(self, kind: ConfirmKind, facts: Facts) -> Words:
+        """Return what the confirm step says when the flow's author wrote nothing."""
+        title = "confirm.title" if facts.plan else "confirm.title_plain"
+        args = self._args(facts)
+        return Words(self.copy.t(title, **args), self.copy.t(f"confirm.lead.{kind}", **args))
+
+    def _of(self, key: str, facts: Facts) -> Words:
+        args = self._args(facts)
+        return Words(self.copy.t(f"{key}.title", **args), self.copy.t(f"{key}.lead", **args))
+
+    def _args(self, facts: Facts) -> dict[str, str]:
+        """Return every argument a sentence may name; what is not known is empty, and its sentence not chosen."""
+        days = {"ends": facts.ends_at, "resumes": facts.resumes_at, "trial_ends": facts.trial_ends_at}
+        return {
+            "brand": self.brand,
+            "plan": facts.plan or "",
+            "new_plan": facts.new_plan or "",
+            **{name: self.formats.day(moment) if moment else "" for name, moment in days.items()},
+        }
