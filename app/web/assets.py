@@ -1,4 +1,4 @@
-"""The files under `static/`: read once, each under an address that names its content, so browsers keep it for good."""
+"""The files under `static/`: read once, at addresses that name their content and may be kept for good."""
 
 import mimetypes
 import re
@@ -14,6 +14,7 @@ from litestar.enums import HttpMethod
 from app.core.errors import NotFound
 from app.web.compress import accepts_gzip, compress
 
+READ = [HttpMethod.GET, HttpMethod.HEAD]  # Litestar answers HEAD with 405 unless it is named
 FOREVER = "public, max-age=31536000, immutable"
 _CSS_PART = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|(?:/\*.*?\*/|\s)+""", re.DOTALL)
 _CSS_SPACE = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')| ?([{};,]) ?|: """)
@@ -37,7 +38,9 @@ class Assets:
             if path.is_file() and path.suffix != ".md" and not path.name.startswith(".")
         }
         self._inline = {
-            name: minify_css(asset.body.decode()) for name, asset in self._files.items() if name.endswith(".css")
+            name: minify_css(asset.body.decode())
+            for name, asset in self._files.items()
+            if name.endswith(".css")
         }
 
     def url(self, name: str) -> str:
@@ -60,11 +63,11 @@ def minify_css(source: str) -> str:
     return tight.replace(";}", "}").strip()
 
 
-@route("/static/{digest:str}/{name:path}", http_method=[HttpMethod.GET, HttpMethod.HEAD], include_in_schema=False)
+@route("/static/{digest:str}/{name:path}", http_method=READ, include_in_schema=False)
 async def static_file(
     request: Request[Any, Any, Any], digest: str, name: str, assets: NamedDependency[Assets]
 ) -> Response[bytes]:
-    """Answer with a file. During a deploy a page may ask by an old digest: it gets the file, but may not keep it."""
+    """Answer with a file. By an old digest (a page from before a deploy) it may not be kept."""
     asset = assets.find(name.removeprefix("/"))
     if asset is None:
         raise NotFound

@@ -26,9 +26,9 @@ async def read_body(request: AnyRequest, max_bytes: int) -> bytes:
     body = bytearray()
     while True:
         message = await request.receive()
-        if message["type"] == "http.disconnect":
+        if message["type"] != "http.request":
             raise ClientWentAway
-        body += message.get("body", b"")  # type: ignore[operator]
+        body += message["body"]
         if len(body) > max_bytes:
             raise PayloadTooLarge
         if not message.get("more_body", False):

@@ -21,7 +21,7 @@ LONGEST_ACCEPT_LANGUAGE = 500
 Entry: TypeAlias = str | Mapping[str, str]
 
 
-class MissingCopy(LookupError):
+class MissingCopyError(LookupError):
     """A template or a service asked for words that no catalogue has, or left out one of their arguments."""
 
 
@@ -43,25 +43,26 @@ class Copy:
         return key in self._entries
 
     def t(self, key: str, /, **args: object) -> str:
-        """Return the words under `key` with `{name}` filled in; an entry with plural forms is chosen by `count`.
+        """Return the words under `key` with `{name}` filled in; of plural forms, the one for `count`.
 
         Plain text, unless an argument is markup: then markup with everything else escaped.
+        Raises MissingCopyError.
         """
         entry = self._entries.get(key)
         if entry is None:
-            raise MissingCopy(key)
+            raise MissingCopyError(key)
         pattern = entry if isinstance(entry, str) else self._plural(key, entry, args)
         try:
             if any(hasattr(value, "__html__") for value in args.values()):
                 return Markup(escape(pattern)).format(**args)  # noqa: S704 - the pattern is escaped right here
             return pattern.format(**args)
         except KeyError as error:
-            raise MissingCopy(f"{key} needs {error}") from error
+            raise MissingCopyError(f"{key} needs {error}") from error
 
     def _plural(self, key: str, forms: Mapping[str, str], args: Mapping[str, object]) -> str:
         count = args.get("count")
         if not isinstance(count, int):
-            raise MissingCopy(f"{key} needs 'count'")
+            raise MissingCopyError(f"{key} needs 'count'")
         return forms.get(self._plural_category(count)) or forms["other"]
 
 
@@ -74,7 +75,8 @@ def copy_for(locale: str) -> Copy:
 @lru_cache(maxsize=1)
 def catalogues() -> Mapping[str, Mapping[str, Entry]]:
     """Return every language there is, each flat: `{"survey.title": "…"}`."""
-    return {path.stem: flatten(tomllib.loads(path.read_text("utf-8"))) for path in sorted(LOCALES.glob("*.toml"))}
+    files = sorted(LOCALES.glob("*.toml"))
+    return {path.stem: flatten(tomllib.loads(path.read_text("utf-8"))) for path in files}
 
 
 def flatten(table: Mapping[str, object], prefix: str = "") -> dict[str, Entry]:
@@ -82,9 +84,7 @@ def flatten(table: Mapping[str, object], prefix: str = "") -> dict[str, Entry]:
     flat: dict[str, Entry] = {}
     for name, value in table.items():
         key = f"{prefix}{name}"
-        if isinstance(value, str):
-            flat[key] = value
-        elif isinstance(value, Mapping) and _is_plural(value):
+        if isinstance(value, str) or (isinstance(value, Mapping) and _is_plural(value)):
             flat[key] = value
         elif isinstance(value, Mapping):
             flat.update(flatten(value, f"{key}."))
@@ -98,10 +98,12 @@ def placeholders(text: str) -> frozenset[str]:
     return frozenset(re.findall(r"\{(\w+)\}", text))
 
 
-def negotiate(*, requested: str | None = None, accept_language: str | None = None, default: str | None = None) -> str:
-    """Return the first locale we have words for: the link's, then the browser's in its order, then the merchant's.
+def negotiate(
+    *, requested: str | None = None, accept_language: str | None = None, default: str | None = None
+) -> str:
+    """Return the first locale we have words for: the link's, the browser's, the merchant's; else `en`.
 
-    The region is kept (`en-GB` reads the `en` catalogue but writes dates the British way); without any match, `en`.
+    The region is kept: `en-GB` reads the `en` catalogue but writes dates the British way.
     """
     for tag in (requested, *_accepted(accept_language or ""), default):
         locale = parse_locale(tag) if tag else None

@@ -17,7 +17,7 @@ from app.web.render import Renderer
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The process's ways to the outside. A handler takes `ports: NamedDependency[Ports]`, or one of them by its name."""
+    """The process's ways out. A handler takes `ports: NamedDependency[Ports]`, or one of them by its name."""
 
     settings: Settings
     database: Database

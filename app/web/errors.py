@@ -81,7 +81,7 @@ def describe(error: Exception) -> Failure:
 
 
 def error_page(request: Request[Any, Any, Any], renderer: Renderer, failure: Failure) -> Response[bytes]:
-    """Answer with a page that belongs to no merchant: where it is not known whose page this would be, nobody is named."""
+    """Answer with a page that names nobody: here it is not known whose page this would have been."""
     locale = negotiate(accept_language=request.headers.get("accept-language"))
     copy = copy_for(locale)
     kind = next(key for key in (failure.code, str(failure.status), "other") if f"failure.{key}.title" in copy)

@@ -1,4 +1,4 @@
-"""How money, days and spans of time are written in a visitor's locale (CLDR, through Babel). Computes nothing."""
+"""How money, days and spans of time are written in a locale (CLDR, through Babel). Computes nothing."""
 
 from copy import copy as duplicate
 from datetime import date, datetime, tzinfo
@@ -11,8 +11,8 @@ from babel.numbers import NumberPattern, get_currency_precision
 from app.core.money import Money, exponent
 from app.web.copy import FALLBACK, Copy, copy_for
 
-# English without a region has readers everywhere: the month is a word and the day comes first, so that nobody can
-# misread it. A region that was asked for (en-US, en-GB) gets its own order.
+# English without a region has readers everywhere: the month is a word and the day comes first, so that nobody
+# can misread it. A region that was asked for (en-US, en-GB) gets its own order.
 INTERNATIONAL = {"day": "EEEE, d MMMM y", "short_day": "d MMMM y", "time": "HH:mm"}
 REGIONAL = {"day": "full", "short_day": "long", "time": "short"}
 
@@ -66,11 +66,12 @@ def _money(money: Money, locale: Locale) -> str:
     customary = get_currency_precision(money.currency)
     # CLDR leaves the decimals off in some currencies (AFN, IQD); where the amount has them, they are money.
     digits = customary if amount == round(amount, customary) else exponent(money.currency)
-    return _currency_pattern(locale, digits).apply(amount, locale, currency=money.currency, currency_digits=False)
+    pattern = _currency_pattern(locale, digits)
+    return str(pattern.apply(amount, locale, currency=money.currency, currency_digits=False))
 
 
 @lru_cache(maxsize=256)
 def _currency_pattern(locale: Locale, digits: int) -> NumberPattern:
-    pattern = duplicate(locale.currency_formats["standard"])
+    pattern: NumberPattern = duplicate(locale.currency_formats["standard"])
     pattern.frac_prec = (digits, digits)
     return pattern

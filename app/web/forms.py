@@ -12,12 +12,12 @@ from app.core.errors import FieldError, MalformedRequest, UnsupportedMediaType
 from app.web.bodies import AnyRequest, media_type, read_body
 from app.web.copy import Copy
 
-# A survey posts every follow-up it shows; twenty of them, full to their limit with emoji (12 bytes each once encoded),
-# come to 480 KB, and the page must be able to say which is too long.
+# A survey posts every follow-up it shows; twenty of them, full to their limit with emoji (12 bytes each once
+# encoded), come to 480 KB, and the page must be able to say which is too long.
 MAX_BYTES = 512 * 1024
 MAX_FIELDS = 100
 MAX_NAME_LENGTH = 100
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # all but tab and line feed, once the newlines are normalised
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # all but tab and line feed; newlines are normalised first
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -62,8 +62,9 @@ class Form:
 async def parse_form(request: AnyRequest) -> Form:
     """Return the posted form; a POST without a body is an empty one.
 
-    Raises PayloadTooLarge, NotAForm (multipart too: nothing here takes files), UnreadableForm (not UTF-8, too many
-    fields). Stray control characters are no reason to lose what was typed: they are taken out and the field is named.
+    Raises PayloadTooLarge, NotAForm (multipart too: nothing here takes files), UnreadableForm (not UTF-8, too
+    many fields). Stray control characters are no reason to lose what was typed: they are taken out and their
+    field is named.
     """
     kind, charset = media_type(request)
     body = await read_body(request, MAX_BYTES)

@@ -5,14 +5,14 @@ from typing import Any
 import structlog
 from litestar import Request, Response, route
 from litestar.di import NamedDependency
-from litestar.enums import HttpMethod, MediaType
+from litestar.enums import MediaType
 
 from app.db.database import Database
+from app.web.assets import READ
 from app.web.render import Renderer
 
 log = structlog.get_logger("leavewell.health")
 
-READ = [HttpMethod.GET, HttpMethod.HEAD]
 ROBOTS = "User-agent: *\nDisallow: /cancel\nDisallow: /v1/\n"
 
 
@@ -21,7 +21,7 @@ async def healthz(database: NamedDependency[Database]) -> Response[dict[str, str
     """200 while requests can be served, which needs the database; 503 otherwise. Says nothing else."""
     try:
         await database.ping()
-    except Exception:  # noqa: BLE001 - whatever keeps the database from answering, the answer is the same
+    except Exception:  # whatever keeps the database from answering, the answer is the same
         log.warning("the database does not answer", exc_info=True)
         return Response({"status": "unavailable"}, status_code=503, headers={"Cache-Control": "no-store"})
     return Response({"status": "ok"}, headers={"Cache-Control": "no-store"})

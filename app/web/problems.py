@@ -1,4 +1,4 @@
-"""The JSON side: reads bodies strictly and says what is wrong as problem+json (RFC 9457). Knows no endpoint."""
+"""The JSON side: reads bodies strictly and answers with problem+json (RFC 9457). Knows no endpoint."""
 
 import json
 import math
@@ -11,12 +11,12 @@ from litestar import Response
 from pydantic import BaseModel, ValidationError
 
 from app.core.errors import FieldError, InvalidInput, MalformedRequest, UnsupportedMediaType
-from app.core.fields import field_errors
+from app.core.fields import dotted, field_errors
 from app.web.bodies import AnyRequest, media_type, read_body
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 32
-CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|[\ud800-\udfff]")  # all but tab and newlines; lone surrogates
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")  # and lone surrogates
 PROBLEM = "application/problem+json"
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -30,8 +30,8 @@ class MalformedJson(MalformedRequest):
 async def parse_body(request: AnyRequest, model: type[Model], max_bytes: int = MAX_BYTES) -> Model:
     """Return the JSON body as a model.
 
-    Raises UnsupportedMediaType, PayloadTooLarge, MalformedJson (also for duplicate names, NaN, nesting over 32: what
-    two readers could understand differently) and InvalidInput with the path of each field.
+    Raises UnsupportedMediaType, PayloadTooLarge, MalformedJson (also for what two readers could understand
+    differently: duplicate names, NaN) and InvalidInput with the path of each field.
     """
     _, checked = await read_json(request, max_bytes)
     return validate(model, checked)
@@ -60,7 +60,8 @@ def parse_json(body: bytes) -> Any:
     except RecursionError as error:
         raise MalformedJson(f"The body is nested more than {MAX_DEPTH} levels deep.") from error
     except json.JSONDecodeError as error:
-        raise MalformedJson(f"The body is not valid JSON: line {error.lineno}, column {error.colno}.") from error
+        place = f"line {error.lineno}, column {error.colno}"
+        raise MalformedJson(f"The body is not valid JSON: {place}.") from error
     except ValueError as error:  # a number of thousands of digits
         raise MalformedJson("The body holds a number that is too long.") from error
     _check_text(value)
@@ -132,8 +133,8 @@ def _check_text(value: Any) -> None:
             if any(CONTROL.search(name) for name in item):
                 errors.append(FieldError(path, "Leave control characters out of the names."))
             else:
-                pending += [(f"{path}.{name}" if path else name, below, depth + 1) for name, below in item.items()]
+                pending += [(dotted((name,), path), below, depth + 1) for name, below in item.items()]
         elif isinstance(item, list):
-            pending += [(f"{path}[{index}]", below, depth + 1) for index, below in enumerate(item)]
+            pending += [(dotted((index,), path), below, depth + 1) for index, below in enumerate(item)]
     if errors:
         raise InvalidInput(fields=sorted(errors, key=lambda error: error.field)[:50])

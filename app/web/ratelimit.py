@@ -1,4 +1,4 @@
-"""A token bucket a key, in this process's memory: bounds what one caller may cost. Not a security boundary."""
+"""A token bucket for each key, in this process's memory: bounds what one caller costs. No lock on a door."""
 
 import math
 from collections import OrderedDict

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from jinja2 import BaseLoader, Environment, StrictUndefined, Template, TemplateNotFound
+from jinja2 import BaseLoader, Environment, StrictUndefined, Template
 from litestar import Response
 from litestar.datastructures import Cookie
 from markupsafe import Markup
@@ -68,7 +68,7 @@ class Renderer:
         cookies: Sequence[Cookie] = (),
         headers: Mapping[str, str] | None = None,
     ) -> Response[bytes]:
-        """Return the whole page; or, where htmx asked for a part, the nearest `_fragment.html` beside the template.
+        """Return the whole page, or what htmx swaps: the nearest `_fragment.html`, in its folder or above.
 
         Templates also see `nonce`, `lang`, `t`, `money`, `day`, `short_day`, `moment`, `interval`, `span`,
         `asset(path)` and `inline_css(path)`. Without a `locale` the browser's languages decide.
@@ -105,9 +105,9 @@ class Renderer:
     ) -> Response[bytes]:
         """Return a finished body, compressed where the client takes that.
 
-        Pages hold form tokens, which compression could give away bit by bit (BREACH). It cannot here: our cookie is
-        SameSite=Lax, so another site's requests are answered without anybody's secrets, and each token is salted
-        anew in every response (web/security.py).
+        Pages hold form tokens, which compression could give away bit by bit (BREACH). Not here: our cookie is
+        SameSite=Lax, so another site's requests are answered without anybody's secrets, and each token is
+        salted anew in every response (web/security.py).
         """
         headers = dict(headers or {})
         packed = compress(body) if accepts_gzip(request.headers.get("accept-encoding", "")) else None

@@ -1,4 +1,4 @@
-"""A merchant's rich text, reduced to a few harmless elements. Values must be escaped before they are merged in."""
+"""A merchant's rich text, reduced to a few harmless elements. Values are escaped before they get in."""
 
 import re
 
@@ -16,7 +16,7 @@ _BLOCK = re.compile(r"<(p|ul|ol)\b", re.IGNORECASE)
 
 
 def rich_text(text: str) -> Markup:
-    """Return markup that is safe in a page. Text without blocks of its own becomes paragraphs at its empty lines."""
+    """Return markup that is safe in a page. Text without blocks of its own is cut at its empty lines."""
     clean = _CLEANER.clean(text).strip()
     if clean and not _BLOCK.search(clean):
         paragraphs = re.split(r"\n\s*\n", clean)

@@ -1,4 +1,4 @@
-"""Who is on the other side: the browser cookie, form tokens, the client's address. Decides nothing about sessions."""
+"""Who is on the other side: browser cookie, form tokens, client address. Decides nothing about sessions."""
 
 import secrets
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ Network: TypeAlias = IPv4Network | IPv6Network
 
 class FormNotFromHere(Forbidden):
     code = "form_not_from_here"
-    user_message = "This page was open for a long time or in another browser. Please go back, reload it and try again."
+    user_message = "This page was open for long, or in another browser. Go back, reload it and try again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +47,14 @@ def new_browser(now: datetime) -> Browser:
 
 
 def find_browser(request: AnyRequest, signer: Signer, now: datetime) -> Browser | None:
-    """Return the browser whose cookie we signed in the last 24 hours; None for a forged, stale or missing one."""
+    """Return the browser whose cookie we signed in the last 24 hours; None for any other."""
     signed = request.cookies.get(BROWSER_COOKIE)
     value = signer.read("browser", signed) if signed else None
     if value is None:
         return None
     browser_id, _, seconds = value.partition(".")
     since = datetime.fromtimestamp(int(seconds), now.tzinfo)
-    return Browser(browser_id, since) if since <= now + timedelta(minutes=1) and now - since < BROWSER_LIFE else None
+    return Browser(browser_id, since) if now - since < BROWSER_LIFE else None
 
 
 def browser_cookie(browser: Browser, signer: Signer, now: datetime, *, secure: bool) -> Cookie:
@@ -75,22 +75,25 @@ def browser_cookie(browser: Browser, signer: Signer, now: datetime, *, secure: b
 
 
 def is_secure(request: AnyRequest, base_url: str, trusted: Sequence[Network]) -> bool:
-    """True where the visitor's own connection is HTTPS: what we were told at set-up, or what a trusted proxy says."""
+    """True where the visitor came by HTTPS: as set up, or as a trusted proxy says."""
     if base_url.startswith("https:") or request.scope["scheme"] == "https":
         return True
-    return _is_trusted(_peer(request), trusted) and request.headers.get("x-forwarded-proto", "").lower() == "https"
+    says_https = request.headers.get("x-forwarded-proto", "").lower() == "https"
+    return says_https and _is_trusted(_peer(request), trusted)
 
 
 def csrf_token(signer: Signer, browser: Browser, purpose: str) -> str:
     """Return a token for forms of one purpose (a session's id, say), worth nothing in another browser.
 
-    It is salted, so no two responses carry the same one: compressing a page gives nothing away about it (BREACH).
+    It is salted, so no two responses carry the same one and compressing a page gives nothing away (BREACH).
     """
     salt = secrets.token_urlsafe(9)
     return signer.sign("csrf", f"{salt}.{_csrf_digest(salt, browser, purpose)}")
 
 
-def check_csrf(request: AnyRequest, token: str, signer: Signer, browser: Browser | None, purpose: str) -> None:
+def check_csrf(
+    request: AnyRequest, token: str, signer: Signer, browser: Browser | None, purpose: str
+) -> None:
     """Raise FormNotFromHere unless the form was ours, for this browser and this purpose.
 
     `Origin` cannot be asked: under `no-referrer` a browser sends `Origin: null` with its own forms.
@@ -105,7 +108,7 @@ def check_csrf(request: AnyRequest, token: str, signer: Signer, browser: Browser
 
 
 def client_ip(request: AnyRequest, trusted: Sequence[Network]) -> str:
-    """Return the visitor's address: the last one in X-Forwarded-For that is not a trusted proxy's, or the peer's.
+    """Return the visitor's address: the last in X-Forwarded-For that is no trusted proxy's, or the peer's.
 
     Whatever stands left of that address was written by the visitor and is not read.
     """

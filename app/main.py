@@ -1,0 +1,130 @@
+"""Wires the server: the only place that makes ports and lists what is served. Decides nothing else."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import structlog
+from jinja2 import BaseLoader, FileSystemLoader
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.types import ControllerRouterHandler
+
+from app.adapters.clock import Clock, SystemClock
+from app.adapters.http import OutboundHttp
+from app.adapters.signing import Signer
+from app.adapters.vault import Vault
+from app.db import schema
+from app.db.database import Database
+from app.settings import Settings
+from app.web.accesslog import AccessLog
+from app.web.assets import Assets, static_file
+from app.web.deps import Ports, dependencies
+from app.web.errors import on_exception
+from app.web.health import favicon, healthz, home, robots
+from app.web.render import Renderer
+
+log = structlog.get_logger("leavewell")
+
+ROOT = Path(__file__).resolve().parent.parent
+MAX_BODY_BYTES = (
+    1024 * 1024
+)  # where a handler has no bound of its own; forms and the API have lower ones
+
+Background: TypeAlias = Callable[[Ports], Coroutine[Any, Any, None]]
+
+WEB: Sequence[ControllerRouterHandler] = (home, healthz, robots, favicon, static_file)
+FEATURES: Sequence[ControllerRouterHandler] = ()
+
+
+class SchemaNotCurrentError(RuntimeError):
+    """The database was made by another version of this program."""
+
+
+def create_app(
+    settings: Settings,
+    *,
+    database: Database | None = None,
+    clock: Clock | None = None,
+    http: OutboundHttp | None = None,
+    templates: BaseLoader | None = None,
+    background: Background | None = None,
+    extra_handlers: Sequence[ControllerRouterHandler] = (),
+) -> Litestar:
+    """Return the application. It closes what it made itself; what it was given stays the giver's.
+
+    `background` runs beside the requests until the application stops (the embedded worker).
+    """
+    assets = Assets(ROOT / "static")
+    ports = Ports(
+        settings=settings,
+        database=database or Database(settings.database_url),
+        clock=clock or SystemClock(),
+        signer=Signer(settings.secrets),
+        vault=Vault(settings.secrets),
+        http=http or OutboundHttp(settings.allowed_networks),
+        renderer=Renderer(templates or FileSystemLoader(ROOT / "templates"), assets),
+        assets=assets,
+    )
+    app = Litestar(
+        [*WEB, *FEATURES, *extra_handlers],
+        dependencies=dependencies(ports),
+        exception_handlers={Exception: on_exception},
+        lifespan=[_lifespan(ports, background, owns_database=database is None, owns_http=http is None)],
+        logging_config=None,  # web/errors.py and web/accesslog.py log, without what a customer typed
+        openapi_config=None,  # our own document is served from our own address, without a CDN
+        request_max_body_size=MAX_BODY_BYTES,
+        state=State({"ports": ports}),
+    )
+    app.asgi_handler = AccessLog(app.asgi_handler)
+    return app
+
+
+def _lifespan(
+    ports: Ports, background: Background | None, *, owns_database: bool, owns_http: bool
+) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        async with AsyncExitStack() as closing:
+            if owns_http:
+                closing.push_async_callback(ports.http.aclose)
+            if owns_database:
+                closing.push_async_callback(ports.database.close)
+                await ports.database.connect()
+            await _check_schema(ports.database)
+            if background is not None:
+                await closing.enter_async_context(_running(background(ports)))
+            yield
+
+    return lifespan
+
+
+async def _check_schema(database: Database) -> None:
+    url = database.url.render_as_string(hide_password=False)
+    revision = await asyncio.to_thread(schema.current_revision, url)
+    if revision != schema.HEAD:
+        raise SchemaNotCurrentError(
+            f"The database is at revision {revision or 'none'}, this version needs {schema.HEAD}. "
+            "Run `leavewell migrate`."
+        )
+
+
+@asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run a coroutine beside the body and stop it with the body. It may fail without ending the requests."""
+    task = asyncio.create_task(work, name="background")
+    task.add_done_callback(_report)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await task
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.log(logging.CRITICAL, "the background work ended", exc_info=error)
