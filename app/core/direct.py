@@ -51,6 +51,9 @@ class DirectAddress(Shape):
     country: Country | None = None
 
 
+Addresses = Annotated[list[DirectAddress], Field(max_length=20)]
+
+
 class DirectCustomer(Shape):
     """Who is leaving. `name`, `last_name` and `phone` are for the screen only: see `to_record`."""
 
@@ -60,8 +63,8 @@ class DirectCustomer(Shape):
     last_name: Annotated[OptionalText, Field(repr=False)] = None
     phone: Annotated[OptionalText, Field(repr=False)] = None
     currency: Currency | None = None
-    addresses: Annotated[list[DirectAddress], Field(max_length=20, repr=False)] | None = None
-    metadata: Annotated[Metadata, Field(repr=False)] | None = None
+    addresses: Annotated[Addresses | None, Field(repr=False)] = None
+    metadata: Annotated[Metadata | None, Field(repr=False)] = None
 
     @field_validator("email")
     @classmethod
