@@ -3,10 +3,7 @@
 Pure. It says what a flow may contain; flow_check.py says whether one can be published, session.py walks it.
 """
 
-from __future__ import annotations
-
-import unicodedata
-from decimal import Decimal
+import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -14,20 +11,16 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
-    PlainValidator,
     Strict,
     StringConstraints,
-    WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
-from app.core import rules
 from app.core.direct import DirectPrice
+from app.core.fields import MAX_MINOR, Currency, Percent, is_clean, refusal
+from app.core.rules import Rule
 
 
 class OfferKind(StrEnum):
@@ -39,123 +32,110 @@ class OfferKind(StrEnum):
     REDIRECT = "redirect"
 
 
-class Shape(BaseModel):
+class Part(BaseModel):
     """What every part of a flow shares: immutable, no coercion, no unknown fields."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
 
-# --- Values ----------------------------------------------------------------------------------------------------------
+# --- Values ---------------------------------------------------------------------------------------
+
+_SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
+_EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 
 
-def _printable(text: str) -> str:
-    if any(unicodedata.category(c) in {"Cc", "Cs"} and c not in "\n\t" for c in text):
-        raise PydanticCustomError("control_character", "must not contain control characters")
+def _slug(text: str) -> str:
+    if not _SLUG.fullmatch(text):
+        raise refusal("Must be 1 to 40 lower-case letters, digits and hyphens, as in too-expensive.")
     return text
 
 
-def _single_line(text: str) -> str:
-    if "\n" in text or "\t" in text:
-        raise PydanticCustomError("single_line", "must be a single line")
+def _line(text: str) -> str:
+    if not is_clean(text):
+        raise refusal("Must be a single line without control characters.")
+    return text
+
+
+def _text(text: str) -> str:
+    if not is_clean(text, allowed="\n\t"):
+        raise refusal("Control characters are not allowed here, except line feeds and tabs.")
     return text
 
 
 def _web_address(url: str) -> str:
     try:
         parts = urlsplit(url)
-        named = bool(parts.hostname) and parts.username is None
+        is_whole = parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc
     except ValueError:
-        named = False
-    if not named or parts.scheme != "https" or any(c.isspace() for c in url):
-        raise PydanticCustomError("web_address", "must be an https:// address, such as https://example.com/help")
+        is_whole = False
+    if not is_whole or not is_clean(url) or any(map(str.isspace, url)):
+        raise refusal("Must be an https address, such as https://example.com/help.")
     return url
 
 
-def _percent(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise PydanticCustomError("percent", "must be a number, such as 50 or 12.5")
-    return Decimal(str(value))
-
-
-def _plain_number(value: Decimal) -> int | float:
-    return int(value) if value == value.to_integral_value() else float(value)
-
-
-def _rule(value: object) -> rules.Rule:
-    return rules.parse(value, "")
+def _email(address: str) -> str:
+    if not is_clean(address) or not _EMAIL.fullmatch(address):
+        raise refusal("Must be an email address, such as help@example.com.")
+    return address
 
 
 Slug = Annotated[
     str,
-    StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$"),
-    Field(description="Lower-case letters, digits and hyphens, at most 40, for example `too-expensive`."),
+    AfterValidator(_slug),
+    Field(json_schema_extra={"pattern": "^[a-z0-9][a-z0-9-]{0,39}$"}),
 ]
-Line200 = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
-    AfterValidator(_printable),
-    AfterValidator(_single_line),
+Line = Annotated[
+    str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), AfterValidator(_line)
 ]
-Text5000 = Annotated[
-    str, StringConstraints(min_length=1, max_length=5_000, strip_whitespace=True), AfterValidator(_printable)
+RichText = Annotated[
+    str, StringConstraints(min_length=1, max_length=5_000, strip_whitespace=True), AfterValidator(_text)
 ]
 ExternalId = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=255, strip_whitespace=True),
-    AfterValidator(_printable),
-    AfterValidator(_single_line),
+    str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True), AfterValidator(_line)
 ]
-WebAddress = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(_web_address)]
-EmailAddress = Annotated[str, StringConstraints(max_length=254, pattern=r"^[^\s@]+@[^\s@]+\.[^\s@]+$")]
-Percent = Annotated[
-    Decimal,
-    Strict(False),
-    BeforeValidator(_percent),
-    Field(gt=0, le=100, max_digits=7, decimal_places=4),
-    PlainSerializer(_plain_number),
-    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 100}),
+WebAddress = Annotated[
+    str, Field(max_length=2_000, json_schema_extra={"format": "uri"}), AfterValidator(_web_address)
+]
+EmailAddress = Annotated[
+    str, Field(max_length=254, json_schema_extra={"format": "email"}), AfterValidator(_email)
 ]
 CooldownDays = Annotated[int, Field(ge=0, le=3_650)]
 MinLength = Annotated[
-    int, Field(ge=0, le=500, description="How many characters an answer needs, if one is given.")
+    int, Field(ge=0, le=500, description="Characters that an answer needs, if one is given.")
 ]
 When = Annotated[
-    rules.Rule,
-    PlainValidator(_rule),
-    PlainSerializer(rules.dump),
-    WithJsonSchema({"$ref": "#/$defs/Rule"}),
-]
-MaybeWhen = Annotated[
-    When | None, Field(description="Only where this rule is true. A rule on a missing attribute is not.")
+    Rule | None, Field(description="Only where this rule is true; on a missing attribute no rule is.")
 ]
 
 
-# --- Offers ----------------------------------------------------------------------------------------------------------
+# --- Offers ---------------------------------------------------------------------------------------
 
 
-class OfferCopy(Shape):
+class OfferCopy(Part):
     """The words of an offer; what is left out is said in the page's own words."""
 
-    headline: Line200 | None = None
-    body: Text5000 | None = Field(None, description="Rich text (HTML), sanitised. Merge fields: {{name|fallback}}.")
-    cta: Line200 | None = Field(None, description="The button that accepts.")
-    decline_cta: Line200 | None = Field(None, description="The button that declines. Equal in weight; be kind.")
+    headline: Line | None = None
+    body: RichText | None = Field(
+        None, description="Rich text (HTML), sanitised. Merge fields: {{name|fallback}}."
+    )
+    cta: Line | None = Field(None, description="The button that accepts.")
+    decline_cta: Line | None = Field(None, description="The button that declines. Equal in weight; be kind.")
 
 
-class OfferBase(Shape):
+class OfferBase(Part):
     id: Slug
-    when: MaybeWhen = None
+    when: When = None
     cooldown_days: CooldownDays | None = Field(
         None, description="Days before a customer may get this kind again; overrides the flow's cooldowns."
     )
     wording: OfferCopy = Field(default_factory=OfferCopy, alias="copy")
 
 
-class MoneyAmount(Shape):
+class MoneyAmount(Part):
     """An amount in a currency's smallest unit (cents for EUR, yen for JPY)."""
 
-    minor: int = Field(gt=0, le=10**12)
-    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = Field(description="ISO 4217, as in EUR.")
+    minor: int = Field(ge=1, le=MAX_MINOR)
+    currency: Currency = Field(description="ISO 4217, as in EUR.")
 
 
 class DiscountOffer(OfferBase):
@@ -174,16 +154,14 @@ class DiscountOffer(OfferBase):
     def _one_way_to_say_it(self) -> Self:
         given = [name for name in ("coupon_id", "percent", "amount") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise PydanticCustomError("one_of", "needs exactly one of coupon_id, percent and amount")
+            raise refusal("Needs exactly one of coupon_id, percent and amount.")
         if self.coupon_id is not None:
             if self.duration is not None or self.months is not None:
-                raise PydanticCustomError(
-                    "coupon_duration", "a coupon has its own duration: leave out duration and months"
-                )
+                raise refusal("A coupon has its own duration: leave out duration and months.")
         elif self.duration is None:
-            raise PydanticCustomError("no_duration", "needs a duration: once, repeating or forever")
+            raise refusal("Needs a duration: once, repeating or forever.")
         elif (self.duration == "repeating") != (self.months is not None):
-            raise PydanticCustomError("months", "months belongs to duration: repeating, and only to it")
+            raise refusal("Months belongs to duration: repeating, and only to it.")
         return self
 
 
@@ -198,23 +176,27 @@ class PauseOffer(OfferBase):
     @model_validator(mode="after")
     def _at_most_a_year(self) -> Self:
         if self.unit == "month" and self.max > 12:
-            raise PydanticCustomError("pause_max", "max is at most 12 with unit: month")
+            raise refusal("Max is at most 12 with unit: month.")
         return self
 
 
-class PlanOption(Shape):
+class PlanOption(Part):
     """A cheaper plan to move to."""
 
     price_id: ExternalId = Field(description="The price at the billing provider.")
-    tagline: Line200 | None = None
-    features: list[Line200] = Field(default_factory=list, max_length=12)
-    msrp_minor: int | None = Field(None, ge=0, le=10**12, description="A list price to show struck through.")
-    price: DirectPrice | None = Field(None, description="The price itself, where the provider has no catalogue.")
+    tagline: Line | None = None
+    features: list[Line] = Field(default_factory=list, max_length=12)
+    msrp_minor: int | None = Field(
+        None, ge=0, le=MAX_MINOR, description="A list price to show struck through."
+    )
+    price: DirectPrice | None = Field(
+        None, description="The price itself, where the provider has no catalogue."
+    )
 
     @model_validator(mode="after")
     def _one_price(self) -> Self:
         if self.price is not None and self.price.id != self.price_id:
-            raise PydanticCustomError("price_id", "price.id differs from price_id")
+            raise refusal("Price.id differs from price_id.")
         return self
 
 
@@ -239,12 +221,12 @@ class ContactOffer(OfferBase):
     kind: Literal["contact"]
     url: WebAddress | None = None
     email: EmailAddress | None = None
-    label: Line200 | None = None
+    label: Line | None = None
 
     @model_validator(mode="after")
     def _one_address(self) -> Self:
         if self.url is not None and self.email is not None:
-            raise PydanticCustomError("one_of", "takes url or email, not both")
+            raise refusal("Takes url or email, not both.")
         return self
 
 
@@ -253,7 +235,7 @@ class RedirectOffer(OfferBase):
 
     kind: Literal["redirect"]
     url: WebAddress
-    label: Line200 | None = None
+    label: Line | None = None
 
 
 Offer = Annotated[
@@ -262,43 +244,45 @@ Offer = Annotated[
 ]
 
 
-# --- Steps -----------------------------------------------------------------------------------------------------------
+# --- Steps ----------------------------------------------------------------------------------------
 
 
-class Branch(Shape):
+class Branch(Part):
     """Go on at a later step, when the rule is true."""
 
-    when: MaybeWhen = None
+    when: When = None
     goto: Slug = Field(description="The id of a later step.")
 
 
-class StepBase(Shape):
+class StepBase(Part):
     id: Slug
-    title: Line200 | None = Field(None, description="The page's heading. Merge fields: {{name|fallback}}.")
-    body: Text5000 | None = Field(None, description="Rich text (HTML), sanitised. Merge fields: {{name|fallback}}.")
-    when: MaybeWhen = None
+    title: Line | None = Field(None, description="The page's heading. Merge fields: {{name|fallback}}.")
+    body: RichText | None = Field(
+        None, description="Rich text (HTML), sanitised. Merge fields: {{name|fallback}}."
+    )
+    when: When = None
     branches: list[Branch] = Field(default_factory=list, max_length=20)
 
 
-class FollowUpOption(Shape):
+class FollowUpOption(Part):
     id: Slug
-    label: Line200
+    label: Line
 
 
-class TextFollowUp(Shape):
+class TextFollowUp(Part):
     """A question answered in the customer's own words."""
 
     kind: Literal["text"]
-    question: Line200
+    question: Line
     required: bool = False
     min_length: MinLength = 0
 
 
-class OptionsFollowUp(Shape):
+class OptionsFollowUp(Part):
     """A question with answers to choose from."""
 
     kind: Literal["options"]
-    question: Line200
+    question: Line
     required: bool = False
     options: list[FollowUpOption] = Field(min_length=2, max_length=20)
 
@@ -306,12 +290,12 @@ class OptionsFollowUp(Shape):
 FollowUp = Annotated[TextFollowUp | OptionsFollowUp, Field(discriminator="kind")]
 
 
-class Reason(Shape):
+class Reason(Part):
     """Why someone leaves, and what may be said to it."""
 
     id: Slug
-    label: Line200
-    when: MaybeWhen = None
+    label: Line
+    when: When = None
     follow_up: FollowUp | None = None
     offers: list[Offer] = Field(
         default_factory=list, max_length=10, description="The first eligible one is shown after the survey."
@@ -340,14 +324,14 @@ class FeedbackStep(StepBase):
     kind: Literal["feedback"]
     required: bool = False
     min_length: MinLength = 0
-    placeholder: Line200 | None = None
+    placeholder: Line | None = None
 
 
 class MessageStep(StepBase):
     """Something to know before leaving, such as what is lost."""
 
     kind: Literal["message"]
-    points: list[Line200] = Field(default_factory=list, max_length=12)
+    points: list[Line] = Field(default_factory=list, max_length=12)
 
 
 class ConfirmStep(StepBase):
@@ -355,8 +339,8 @@ class ConfirmStep(StepBase):
 
     kind: Literal["confirm"]
     timing: Literal["period_end", "now"] = "period_end"
-    losses: list[Line200] = Field(default_factory=list, max_length=12)
-    acknowledge: Line200 | None = Field(None, description="A sentence to be ticked before cancelling.")
+    losses: list[Line] = Field(default_factory=list, max_length=12)
+    acknowledge: Line | None = Field(None, description="A sentence to be ticked before cancelling.")
 
 
 Step = Annotated[
@@ -364,11 +348,11 @@ Step = Annotated[
 ]
 
 
-class FlowDefinition(Shape):
+class FlowDefinition(Part):
     """A cancel flow: the steps a customer is taken through, the last of which confirms."""
 
     version: Literal[1] = Field(1, description="The format's version.")
-    name: Line200 = Field(description="For the merchant; customers never see it.")
+    name: Line = Field(description="For the merchant; customers never see it.")
     cooldowns: dict[Annotated[OfferKind, Strict(False)], CooldownDays] = Field(
         default_factory=dict, description="Days before a customer may get an offer of that kind again."
     )
@@ -379,6 +363,6 @@ class FlowDefinition(Shape):
 
 
 def dump_flow(definition: FlowDefinition) -> dict[str, Any]:
-    """The definition as JSON, without what was left at its default; parse_flow reads it back to an equal one."""
+    """The definition as JSON, without what is at its default; parse_flow reads it back to an equal one."""
     written = definition.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude_none=True)
     return {"version": definition.version, **written}

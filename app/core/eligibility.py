@@ -1,0 +1,246 @@
+"""Whether an offer may be made, and whether a cancellation may be carried out by itself: reasons with names.
+
+Pure. Asked when an offer is about to be shown and again right before it is applied. The merchant's own rules
+(`when`) are not looked at here.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, Self
+
+from app.core.billing import Capability, Catalog
+from app.core.calendar import add_days
+from app.core.direct import Canceled, DirectCustomer, DirectSubscription, Future, Paused, Trial, Unpaid
+from app.core.facts import History
+from app.core.flow import (
+    ContactOffer,
+    DiscountOffer,
+    Offer,
+    OfferKind,
+    PauseOffer,
+    PlanChangeOffer,
+    RedirectOffer,
+    TrialExtensionOffer,
+)
+from app.core.renewals import next_renewal, price_at
+from app.core.terms import coupon_of, fitting_plans
+
+NEEDED: Final = {
+    OfferKind.DISCOUNT: Capability.DISCOUNT,
+    OfferKind.PAUSE: Capability.PAUSE,
+    OfferKind.PLAN_CHANGE: Capability.PLAN_CHANGE,
+    OfferKind.TRIAL_EXTENSION: Capability.TRIAL_EXTENSION,
+}
+"""What an offer asks of the billing provider; contact and redirect ask nothing."""
+
+TRIAL_NOTICE: Final = timedelta(hours=24)
+LONGEST_TRIAL_DAYS: Final = 730
+
+
+class _Named(StrEnum):
+    """A reason: its value goes to records, its sentence to the merchant."""
+
+    sentence: str
+
+    def __new__(cls, value: str, sentence: str) -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.sentence = sentence
+        return member
+
+
+class Blocker(_Named):
+    """Why an offer is not made to a customer. It is then left out, never shown greyed out."""
+
+    NOT_SUPPORTED = "not_supported", "The billing provider cannot make this change."
+    ACCEPTED_ALREADY = "accepted_already", "The customer has already accepted an offer in this session."
+    NOT_RUNNING = "not_running", "The subscription is neither active nor on trial."
+    ENDS_ALREADY = "ends_already", "The subscription is already scheduled to end."
+    SEVERAL_ITEMS = "several_items", "The subscription has several items."
+    PRICE_UNKNOWN = (
+        "price_unknown",
+        "The price is tiered or in several currencies, so no new price can be shown.",
+    )
+    RENEWAL_UNKNOWN = "renewal_unknown", "It is not known when the subscription renews."
+    COOLDOWN = "cooldown", "The customer took an offer of this kind too recently."
+    DISCOUNT_ACTIVE = "discount_active", "Another discount is at work, or will be."
+    COUPON_UNKNOWN = "coupon_unknown", "The billing provider does not know the coupon, or it cannot be used."
+    NO_SAVING = (
+        "no_saving",
+        "The discount would not lower the price, for example because its currency differs.",
+    )
+    ONLY_ONCE_ON_TRIAL = "only_once_on_trial", "On trial, only a discount of the first charge is offered."
+    ON_TRIAL = "on_trial", "A trial cannot be paused."
+    NOT_MONTHLY = "not_monthly", "Only subscriptions billed every month can be paused."
+    NO_CHEAPER_PLAN = (
+        "no_cheaper_plan",
+        "None of the plans is known, cheaper, and of the same currency and interval.",
+    )
+    NOT_ON_TRIAL = "not_on_trial", "The subscription is not on trial."
+    TRIAL_ENDS_SOON = "trial_ends_soon", "The trial ends within 24 hours."
+    TRIAL_TOO_LONG = "trial_too_long", "The trial would become longer than 730 days."
+    TRIAL_EXTENDED_ALREADY = (
+        "trial_extended_already",
+        "The trial has been extended as often as the offer allows.",
+    )
+
+
+class ManualReason(_Named):
+    """Why a cancellation is recorded as a request for a person, instead of being carried out at once."""
+
+    UNPAID = (
+        "unpaid",
+        "The subscription is unpaid; when it ends, and what is still owed, is for a person to settle.",
+    )
+    CANCELED = "canceled", "The subscription is already canceled."
+    NOT_STARTED = "not_started", "The subscription has not begun yet."
+    FOREIGN_PAUSE = "foreign_pause", "The subscription was paused by someone else."
+    SEVERAL_ITEMS = "several_items", "The subscription has several items, and no single end date."
+
+
+def eligibility(
+    offer: Offer,
+    *,
+    subscription: DirectSubscription,
+    customer: DirectCustomer | None,
+    history: History,
+    capabilities: Collection[Capability],
+    flow_cooldowns: Mapping[OfferKind, int],
+    catalog: Catalog,
+    now: datetime,
+    accepted_in_session: bool,
+) -> tuple[Blocker, ...]:
+    """Every reason against making this offer now; () means that it may be made.
+
+    Contact and redirect offers change nothing at the provider: they are always eligible.
+    """
+    if isinstance(offer, ContactOffer | RedirectOffer):
+        return ()
+    kind = OfferKind(offer.kind)
+    found = list(_general(kind, subscription, capabilities, now, accepted_in_session))
+    if _is_cooling_down(offer, kind, history, flow_cooldowns, now):
+        found.append(Blocker.COOLDOWN)
+    match offer:
+        case DiscountOffer():
+            found += _discount(offer, subscription, catalog, now)
+        case PauseOffer():
+            found += _pause(subscription)
+        case PlanChangeOffer():
+            found += _plan_change(offer, subscription, catalog)
+        case TrialExtensionOffer():
+            found += _trial_extension(offer, subscription, history, now)
+    return tuple(found)
+
+
+def automation_blockers(
+    subscription: DirectSubscription, history: History, now: datetime
+) -> tuple[ManualReason, ...]:
+    """Every reason why cancelling this subscription needs a person; () means that it is carried out at once.
+
+    One that already has its end date is not a case of this: it is shown, and not touched again.
+    """
+    return tuple(_manual_reasons(subscription, history, now))
+
+
+def _manual_reasons(
+    subscription: DirectSubscription, history: History, now: datetime
+) -> Iterator[ManualReason]:
+    match subscription.status:
+        case Unpaid():
+            yield ManualReason.UNPAID
+        case Canceled():
+            yield ManualReason.CANCELED
+        case Future():
+            yield ManualReason.NOT_STARTED
+        case Paused() if not history.paused_by_us:
+            yield ManualReason.FOREIGN_PAUSE
+        case _ if subscription.end is not None and subscription.end <= now:
+            yield ManualReason.CANCELED
+        case _:
+            pass
+    if len(subscription.items) > 1:
+        yield ManualReason.SEVERAL_ITEMS
+
+
+def _general(
+    kind: OfferKind,
+    subscription: DirectSubscription,
+    capabilities: Collection[Capability],
+    now: datetime,
+    accepted_in_session: bool,
+) -> Iterator[Blocker]:
+    if NEEDED[kind] not in capabilities:
+        yield Blocker.NOT_SUPPORTED
+    if accepted_in_session:
+        yield Blocker.ACCEPTED_ALREADY
+    if subscription.status.name not in ("active", "trial"):
+        yield Blocker.NOT_RUNNING
+    elif subscription.end is not None:
+        yield Blocker.ENDS_ALREADY
+    elif next_renewal(subscription, now) is None:
+        yield Blocker.RENEWAL_UNKNOWN
+    if len(subscription.items) > 1:
+        yield Blocker.SEVERAL_ITEMS
+
+
+def _is_cooling_down(
+    offer: Offer, kind: OfferKind, history: History, flow_cooldowns: Mapping[OfferKind, int], now: datetime
+) -> bool:
+    """A pause's cooldown runs from its end, every other from the day it was accepted."""
+    days = offer.cooldown_days if offer.cooldown_days is not None else flow_cooldowns.get(kind, 0)
+    moments = [history.last_by_kind.get(kind)]
+    if kind is OfferKind.PAUSE:
+        moments.append(history.last_pause_ended_at)
+    if kind is OfferKind.DISCOUNT:
+        moments.append(history.last_discount_at)
+    latest = max((moment for moment in moments if moment is not None), default=None)
+    return latest is not None and days > 0 and now < add_days(latest, days)
+
+
+def _discount(
+    offer: DiscountOffer, subscription: DirectSubscription, catalog: Catalog, now: datetime
+) -> Iterator[Blocker]:
+    if any(given.end is None or given.end > now for given in subscription.discounts or ()):
+        yield Blocker.DISCOUNT_ACTIVE
+    coupon = coupon_of(offer, catalog)
+    if coupon is None:
+        yield Blocker.COUPON_UNKNOWN
+        return
+    if isinstance(subscription.status, Trial) and coupon.duration not in (None, "once"):
+        yield Blocker.ONLY_ONCE_ON_TRIAL
+    price = price_at(subscription, next_renewal(subscription, now) or now)
+    if price is None:
+        yield Blocker.PRICE_UNKNOWN
+    elif coupon.reduce(price).minor >= price.minor:
+        yield Blocker.NO_SAVING
+
+
+def _pause(subscription: DirectSubscription) -> Iterator[Blocker]:
+    every = subscription.interval
+    if every is None or (every.interval, every.interval_count) != ("month", 1):
+        yield Blocker.NOT_MONTHLY
+    if isinstance(subscription.status, Trial):
+        yield Blocker.ON_TRIAL
+
+
+def _plan_change(
+    offer: PlanChangeOffer, subscription: DirectSubscription, catalog: Catalog
+) -> Iterator[Blocker]:
+    if not fitting_plans(offer, subscription, catalog):
+        yield Blocker.NO_CHEAPER_PLAN
+
+
+def _trial_extension(
+    offer: TrialExtensionOffer, subscription: DirectSubscription, history: History, now: datetime
+) -> Iterator[Blocker]:
+    if not isinstance(subscription.status, Trial):
+        yield Blocker.NOT_ON_TRIAL
+        return
+    trial = subscription.status.trial
+    if trial.end - now <= TRIAL_NOTICE:
+        yield Blocker.TRIAL_ENDS_SOON
+    if add_days(trial.end, offer.days) > add_days(trial.start, LONGEST_TRIAL_DAYS):
+        yield Blocker.TRIAL_TOO_LONG
+    if history.trial_extensions >= offer.max_per_customer:
+        yield Blocker.TRIAL_EXTENDED_ALREADY

@@ -1,0 +1,297 @@
+"""Reads a flow definition from plain data and says, path by path, what keeps it from being published.
+
+Pure. Problems are values, all of them at once; nothing here is about YAML, storage or a customer.
+"""
+
+import difflib
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from app.core.billing import Capability
+from app.core.eligibility import NEEDED
+from app.core.errors import FieldError, InvalidInput
+from app.core.fields import field_errors
+from app.core.flow import (
+    ConfirmStep,
+    FlowDefinition,
+    MessageStep,
+    Offer,
+    OfferKind,
+    OfferStep,
+    OptionsFollowUp,
+    SurveyStep,
+    dump_flow,
+)
+from app.core.merge import problems_in
+from app.core.rules import All, AnyOf, Leaf, Not, Op, Rule
+
+RESERVED_STEP_IDS = frozenset({"choose", "done", "working", "scheduled", "paused", "resume-session"})
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong, and where: `steps[2].offers[0].percent`."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class InvalidFlow(InvalidInput):
+    code = "invalid_flow"
+    user_message = "The flow has problems."
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(fields=[FieldError(problem.path, problem.message) for problem in problems])
+        self.problems = tuple(problems)
+
+
+# --- Reading --------------------------------------------------------------------------------------
+
+
+def parse_flow(data: object) -> FlowDefinition:
+    """Read a definition from parsed JSON or YAML. Raises InvalidFlow with every problem of shape."""
+    try:
+        return FlowDefinition.model_validate(data)
+    except ValidationError as error:
+        raise InvalidFlow(_shape_problems(error, data)) from None
+
+
+def _shape_problems(error: ValidationError, data: object) -> list[Problem]:
+    found = zip(error.errors(include_url=False, include_input=False), field_errors(error, data), strict=True)
+    return [Problem(field.field, _unknown_field(detail) or field.message) for detail, field in found]
+
+
+def _unknown_field(detail: ErrorDetails) -> str | None:
+    """For a name that is none, the one that was probably meant, or all there are."""
+    if detail["type"] != "extra_forbidden":
+        return None
+    *way, name = detail["loc"]
+    known = [field.alias or given for shape in _shapes_at(way) for given, field in shape.model_fields.items()]
+    if not known:
+        return None
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return (
+        f"There is no such field; did you mean {close[0]}?"
+        if close
+        else (f"There is no such field; here there can be {', '.join(known[:-1])} and {known[-1]}.")
+    )
+
+
+def _shapes_at(way: Sequence[str | int]) -> list[type[BaseModel]]:
+    """The shapes at a location of pydantic's, in which a union's member is named by its kind."""
+    shapes: list[type[BaseModel]] = [FlowDefinition]
+    for part in way:
+        if isinstance(part, int):
+            continue
+        if len(shapes) > 1:
+            shapes = [shape for shape in shapes if _kind_of(shape) == part]
+        else:
+            shapes = [found for shape in shapes for found in _shapes_in(_annotation(shape, part))]
+    return shapes
+
+
+def _kind_of(shape: type[BaseModel]) -> str | None:
+    field = shape.model_fields.get("kind")
+    return str(get_args(field.annotation)[0]) if field else None
+
+
+def _annotation(shape: type[BaseModel], name: str) -> object:
+    return next(
+        (field.annotation for given, field in shape.model_fields.items() if name in (given, field.alias)),
+        None,
+    )
+
+
+def _shapes_in(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _shapes_in(inner)
+
+
+# --- Checking -------------------------------------------------------------------------------------
+
+
+def validate_flow(definition: FlowDefinition, capabilities: Collection[Capability]) -> list[Problem]:
+    """What keeps a well-formed flow from being published with such a provider; [] if nothing does."""
+    problems = [
+        *_check_end(definition),
+        *_check_ids(definition),
+        *_check_branches(definition),
+        *_check_provider(definition, capabilities),
+        *_check_rules(definition),
+        *_check_texts(definition),
+    ]
+    return sorted(problems, key=lambda problem: _natural(problem.path))
+
+
+def _check_end(definition: FlowDefinition) -> Iterator[Problem]:
+    """There is always a way out: one confirm step, the last, that nothing can hide."""
+    last = len(definition.steps) - 1
+    for number, step in enumerate(definition.steps):
+        path = f"steps[{number}]"
+        if number == last and not isinstance(step, ConfirmStep):
+            yield Problem(path, "The last step must be a confirm step, so that one can always leave.")
+        if number != last and isinstance(step, ConfirmStep):
+            yield Problem(path, "There is one confirm step, and it is the last.")
+        if isinstance(step, ConfirmStep) and step.when is not None:
+            yield Problem(f"{path}.when", "A confirm step cannot be hidden: one can always leave.")
+        if isinstance(step, ConfirmStep) and step.branches:
+            yield Problem(f"{path}.branches", "Nothing comes after a confirm step.")
+        if isinstance(step, MessageStep) and not (step.title or step.body or step.points):
+            yield Problem(path, "A message needs a title, a body or points.")
+
+
+def _check_ids(definition: FlowDefinition) -> Iterator[Problem]:
+    yield from _unique([(f"steps[{n}].id", step.id) for n, step in enumerate(definition.steps)], "step")
+    yield from _unique([(f"{path}.id", offer.id) for path, offer in offers_of(definition)], "offer")
+    for number, step in enumerate(definition.steps):
+        if step.id in RESERVED_STEP_IDS:
+            yield Problem(f"steps[{number}].id", f"{step.id} is the name of another page; choose another id.")
+        if not isinstance(step, SurveyStep):
+            continue
+        reasons = [(f"steps[{number}].reasons[{n}]", reason) for n, reason in enumerate(step.reasons)]
+        yield from _unique([(f"{path}.id", reason.id) for path, reason in reasons], "reason")
+        for path, reason in reasons:
+            if isinstance(reason.follow_up, OptionsFollowUp):
+                options = enumerate(reason.follow_up.options)
+                yield from _unique(
+                    [(f"{path}.follow_up.options[{n}].id", o.id) for n, o in options], "option"
+                )
+
+
+def _unique(ids: Sequence[tuple[str, str]], noun: str) -> Iterator[Problem]:
+    first: dict[str, str] = {}
+    for path, value in ids:
+        if value in first:
+            yield Problem(path, f"Another {noun} has the id {value} already: {first[value]}.")
+        first.setdefault(value, path)
+
+
+def _check_branches(definition: FlowDefinition) -> Iterator[Problem]:
+    ids = [step.id for step in definition.steps]
+    for number, step in enumerate(definition.steps):
+        later = ids[number + 1 :]
+        for position, branch in enumerate(step.branches):
+            path = f"steps[{number}].branches[{position}].goto"
+            if branch.goto not in ids:
+                yield Problem(path, f"There is no step {branch.goto}{_or_near(branch.goto, later)}")
+            elif branch.goto not in later:
+                yield Problem(path, f"A branch can only go to a later step, and {branch.goto} is none.")
+
+
+def _check_provider(definition: FlowDefinition, capabilities: Collection[Capability]) -> Iterator[Problem]:
+    for path, offer in offers_of(definition):
+        needed = NEEDED.get(OfferKind(offer.kind))
+        if needed is not None and needed not in capabilities:
+            yield Problem(
+                f"{path}.kind",
+                f"The connected billing provider cannot do this: it lacks the capability {needed}.",
+            )
+    for number, step in enumerate(definition.steps):
+        if isinstance(step, ConfirmStep):
+            needed = Capability.CANCEL_NOW if step.timing == "now" else Capability.CANCEL_AT_PERIOD_END
+            if needed not in capabilities:
+                yield Problem(
+                    f"steps[{number}].timing",
+                    f"The connected billing provider cannot do this: it lacks the capability {needed}.",
+                )
+
+
+def offers_of(definition: FlowDefinition) -> Iterator[tuple[str, Offer]]:
+    """Every offer of the flow with its path."""
+    for number, step in enumerate(definition.steps):
+        path = f"steps[{number}]"
+        if isinstance(step, OfferStep):
+            yield from ((f"{path}.offers[{n}]", offer) for n, offer in enumerate(step.offers))
+        if isinstance(step, SurveyStep):
+            for position, reason in enumerate(step.reasons):
+                at = f"{path}.reasons[{position}].offers"
+                yield from ((f"{at}[{n}]", offer) for n, offer in enumerate(reason.offers))
+
+
+# --- Rules and words ------------------------------------------------------------------------------
+
+
+def _check_rules(definition: FlowDefinition) -> Iterator[Problem]:
+    """A rule about the answer to a survey must come after it, and name a reason that can be given."""
+    known: list[str] = []
+    for number, step in enumerate(definition.steps):
+        path = f"steps[{number}]"
+        yield from _check_rule(step.when, f"{path}.when", known)
+        if isinstance(step, SurveyStep):
+            earlier, known = known, [*known, *(reason.id for reason in step.reasons)]
+            for position, reason in enumerate(step.reasons):
+                at = f"{path}.reasons[{position}]"
+                yield from _check_rule(reason.when, f"{at}.when", earlier)
+                yield from _check_offer_rules(reason.offers, f"{at}.offers", known)
+        if isinstance(step, OfferStep):
+            yield from _check_offer_rules(step.offers, f"{path}.offers", known)
+        for position, branch in enumerate(step.branches):
+            yield from _check_rule(branch.when, f"{path}.branches[{position}].when", known)
+
+
+def _check_offer_rules(offers: Sequence[Offer], path: str, known: Sequence[str]) -> Iterator[Problem]:
+    for number, offer in enumerate(offers):
+        yield from _check_rule(offer.when, f"{path}[{number}].when", known)
+
+
+def _check_rule(rule: Rule | None, path: str, reasons: Sequence[str]) -> Iterator[Problem]:
+    for at, leaf in _leaves(rule, path) if rule else ():
+        if leaf.attribute in ("session.reason", "session.follow_up") and not reasons:
+            yield Problem(
+                f"{at}.attribute", f"{leaf.attribute} is not known yet: no survey comes before this."
+            )
+        elif leaf.attribute == "session.reason" and leaf.op in (Op.EQ, Op.NEQ, Op.IN, Op.NOT_IN):
+            for given in leaf.value if isinstance(leaf.value, tuple) else (leaf.value,):
+                if given not in reasons:
+                    hint = _or_near(str(given), reasons)
+                    yield Problem(f"{at}.value", f"No survey before this has the reason {given}{hint}")
+
+
+def _leaves(rule: Rule, path: str) -> Iterator[tuple[str, Leaf]]:
+    match rule:
+        case All(parts) | AnyOf(parts):
+            key = "all" if isinstance(rule, All) else "any"
+            for number, part in enumerate(parts):
+                yield from _leaves(part, f"{path}.{key}[{number}]")
+        case Not(part):
+            yield from _leaves(part, f"{path}.not")
+        case Leaf():
+            yield path, rule
+
+
+def _check_texts(definition: FlowDefinition) -> Iterator[Problem]:
+    for path, text in _texts(dump_flow(definition), ""):
+        yield from (Problem(path, message) for message in problems_in(text))
+
+
+def _texts(node: object, path: str) -> Iterator[tuple[str, str]]:
+    """Every text that a customer may read, with its path."""
+    if isinstance(node, str):
+        yield path, node
+    elif isinstance(node, list):
+        for number, inner in enumerate(node):
+            yield from _texts(inner, f"{path}[{number}]")
+    elif isinstance(node, dict):
+        for key, inner in node.items():
+            if key not in ("when", "price", "metadata"):
+                yield from _texts(inner, f"{path}.{key}" if path else key)
+
+
+def _or_near(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else "."
+
+
+def _natural(path: str) -> list[tuple[int, str]]:
+    """Sorts `steps[10]` after `steps[2]`."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path)]
