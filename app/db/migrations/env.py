@@ -68,7 +68,9 @@ given = context.config.attributes.get("connection")
 if given is not None:
     migrate(given)
 else:
-    url = parse_url(context.config.attributes.get("url") or os.environ["DATABASE_URL"])
+    options = context.config
+    address = options.attributes.get("url") or options.get_main_option("sqlalchemy.url")
+    url = parse_url(address or os.environ["DATABASE_URL"])
     if is_sqlite(url):
         prepare_file(url)
     engine = migration_engine(url)

@@ -1,0 +1,340 @@
+"""What an installation is told by its environment, read and checked once, at start. Opens no connection."""
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+__all__ = ["LogFormat", "LogLevel", "Network", "Settings", "SettingsError", "WorkerPlace"]
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Choice = TypeVar("Choice", bound=StrEnum)
+
+DEFAULT_DATABASE_URL = "sqlite:///.leavewell/leavewell.sqlite3"
+DEMO_SECRET = "the-demo-needs-no-secret-because-it-holds-none"  # noqa: S105 (only LEAVEWELL_DEMO uses it)
+MIN_SECRET_LENGTH = 32
+MIN_DISTINCT = 10
+MAX_FILE_BYTES = 64 * 1024
+
+HOW_TO_MAKE_ONE = (
+    'Make one with `leavewell secret` or `python3 -c "import secrets; print(secrets.token_urlsafe(48))"`, '
+    "and keep it: it encrypts what is stored."
+)
+
+# Variables that the server reads. Those in the second set may be given as a file's path in NAME_FILE.
+_NAMES = {
+    "LEAVEWELL_SECRET",
+    "LEAVEWELL_BASE_URL",
+    "LEAVEWELL_DATABASE_POOL",
+    "LEAVEWELL_ALLOWED_NETWORKS",
+    "LEAVEWELL_TRUSTED_PROXIES",
+    "LEAVEWELL_WORKER",
+    "LEAVEWELL_DEMO",
+    "LEAVEWELL_LOG_LEVEL",
+    "LEAVEWELL_LOG_FORMAT",
+    "LEAVEWELL_API_RATE",
+}
+_FILE_NAMES = {"LEAVEWELL_SECRET", "DATABASE_URL"}
+# What a merchant's own backend is given (the demo writes these into .leavewell/demo.env), and what tests use.
+_FOREIGN = re.compile(r"LEAVEWELL_(URL|(LIVE_)?APP_ID|(LIVE_)?API_KEY|DEMO_CUSTOMERS|(TEST|BENCH)_.*)")
+_MADE_UP = re.compile(r"change|secret|password|example|leavewell|placeholder|insecure|your[-_]")
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
+
+
+class WorkerPlace(StrEnum):
+    """Where the background work is done: in the server, or in a process of its own (`leavewell worker`)."""
+
+    EMBEDDED = "embedded"
+    NONE = "none"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+class SettingsError(Exception):
+    """The environment is not usable. Names every variable that is wrong, and what to do; never a secret."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(["The settings are not usable:", *(f"  - {line}" for line in problems)]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set. What is secret is left out of `repr`."""
+
+    secrets: tuple[str, ...] = field(repr=False)  # the first signs and encrypts, all verify and decrypt
+    base_url: str  # without a slash at the end
+    database_url: str = field(default=DEFAULT_DATABASE_URL, repr=False)
+    database_pool: int = 0  # connections; 0: what suits the database
+    host: str = "127.0.0.1"
+    port: int = 8000
+    allowed_networks: tuple[Network, ...] = ()  # may be called although they are private
+    trusted_proxies: tuple[Network, ...] = ()  # whose X-Forwarded-* headers are believed
+    worker: WorkerPlace = WorkerPlace.EMBEDDED
+    is_demo: bool = False
+    log_level: LogLevel = LogLevel.INFO
+    log_format: LogFormat = LogFormat.TEXT
+    api_rate: int = 600  # mints per minute and key
+
+    @property
+    def is_https(self) -> bool:
+        return self.base_url.startswith("https://")
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "Settings":
+        """Read the environment; an empty variable counts as absent. Raises SettingsError."""
+        reader = _Reader(env)
+        is_demo = reader.flag("LEAVEWELL_DEMO")
+        host = reader.host("HOST", "127.0.0.1")
+        port = reader.number("PORT", 8000, low=1, high=65535)
+        settings = cls(
+            secrets=reader.secrets("LEAVEWELL_SECRET", is_demo=is_demo),
+            base_url=reader.base_url("LEAVEWELL_BASE_URL", host, port),
+            database_url=reader.database_url("DATABASE_URL"),
+            database_pool=reader.number("LEAVEWELL_DATABASE_POOL", 0, low=1, high=100),
+            host=host,
+            port=port,
+            allowed_networks=reader.networks("LEAVEWELL_ALLOWED_NETWORKS"),
+            trusted_proxies=reader.networks("LEAVEWELL_TRUSTED_PROXIES"),
+            worker=reader.choice("LEAVEWELL_WORKER", WorkerPlace.EMBEDDED),
+            is_demo=is_demo,
+            log_level=reader.choice("LEAVEWELL_LOG_LEVEL", LogLevel.INFO),
+            log_format=reader.choice("LEAVEWELL_LOG_FORMAT", LogFormat.TEXT),
+            api_rate=reader.number("LEAVEWELL_API_RATE", 600, low=1, high=1_000_000),
+        )
+        reader.check_names()
+        if reader.problems:
+            raise SettingsError(reader.problems)
+        return settings
+
+
+class _Reader:
+    """Reads variables and collects what is wrong with them; a wrong one reads as its default."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self.problems: list[str] = []
+
+    def text(self, name: str) -> str:
+        """The value, or the content of the file that NAME_FILE names; "" when neither is given."""
+        value = self._env.get(name, "").strip()
+        file_name = f"{name}_FILE"
+        path = self._env.get(file_name, "").strip() if name in _FILE_NAMES else ""
+        if not path:
+            return value
+        if value:
+            self._complain(file_name, f"is given as well as {name}. Keep one of the two.")
+            return value
+        return self._content(file_name, Path(path))
+
+    def flag(self, name: str) -> bool:
+        value = self.text(name).lower()
+        if value not in ("", "1", "true", "yes", "on", "0", "false", "no", "off"):
+            self._complain(name, "is neither yes nor no. Write 1 or 0.")
+        return value in ("1", "true", "yes", "on")
+
+    def number(self, name: str, default: int, *, low: int, high: int) -> int:
+        value = self.text(name)
+        if not value:
+            return default
+        if not re.fullmatch(r"[0-9]{1,9}", value) or not low <= int(value) <= high:
+            self._complain(name, f"must be a whole number from {low} to {high}.")
+            return default
+        return int(value)
+
+    def choice(self, name: str, default: Choice) -> Choice:
+        value = self.text(name).lower()
+        kind = type(default)
+        if not value:
+            return default
+        if value not in list(kind):
+            self._complain(name, f"must be one of: {', '.join(kind)}.")
+            return default
+        return kind(value)
+
+    def networks(self, name: str) -> tuple[Network, ...]:
+        return tuple(
+            network for part in _split(self.text(name)) if (network := self._network(name, part)) is not None
+        )
+
+    def host(self, name: str, default: str) -> str:
+        value = self.text(name) or default
+        if not _is_ip(value) and not _HOST_NAME.fullmatch(value):
+            self._complain(
+                name, "must be an address or host name to listen on, such as 127.0.0.1 or 0.0.0.0."
+            )
+            return default
+        return value
+
+    def base_url(self, name: str, host: str, port: int) -> str:
+        value = self.text(name).rstrip("/")
+        if not value:
+            if not _is_loopback(host):
+                self._complain(
+                    name,
+                    f"is missing. Customers cannot follow a link to HOST={host}: give the address they see, "
+                    "such as https://leave.example.com.",
+                )
+            return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        problem = _base_url_problem(value)
+        if problem:
+            self._complain(
+                name, f"{problem} It is the address customers see, such as https://leave.example.com."
+            )
+        return value
+
+    def secrets(self, name: str, *, is_demo: bool) -> tuple[str, ...]:
+        ring = tuple(_split(self.text(name)))
+        if not ring:
+            # A file that could not be read has already been complained of.
+            if not is_demo and not any(problem.startswith(name) for problem in self.problems):
+                self._complain(name, f"is missing. {HOW_TO_MAKE_ONE}")
+            return (DEMO_SECRET,)
+        for position, secret in enumerate(ring, start=1):
+            weakness = None if is_demo else _weakness(secret)
+            if weakness:
+                which = f" (number {position} of {len(ring)})" if len(ring) > 1 else ""
+                self._complain(name, f"{weakness}{which}. {HOW_TO_MAKE_ONE}")
+        return ring
+
+    def database_url(self, name: str) -> str:
+        value = self.text(name) or DEFAULT_DATABASE_URL
+        problem = _database_url_problem(value)
+        if problem:
+            self._complain(
+                name, f"{problem} Write sqlite:///path/to/file or postgresql://user:password@host/name."
+            )
+            return DEFAULT_DATABASE_URL
+        return value
+
+    def check_names(self) -> None:
+        """A misspelt variable would otherwise be ignored in silence."""
+        known = _NAMES | {f"{name}_FILE" for name in _FILE_NAMES}
+        for name in sorted(self._env):
+            if name.startswith("LEAVEWELL_") and name not in known and not _FOREIGN.fullmatch(name):
+                near = difflib.get_close_matches(name, known, n=1)
+                self._complain(
+                    name, f"is not known. Did you mean {near[0]}?" if near else "is not known. Remove it."
+                )
+
+    def _network(self, name: str, value: str) -> Network | None:
+        try:
+            network = ipaddress.ip_network(value, strict=False)
+        except ValueError:
+            self._complain(
+                name, f"{value!r} is not a network. Write it like 10.0.0.0/8 or 192.0.2.7, comma-separated."
+            )
+            return None
+        if network.prefixlen == 0:
+            self._complain(name, f"{value} is every address there is. Name the networks that are meant.")
+            return None
+        if "/" in value and ipaddress.ip_interface(value).ip != network.network_address:
+            self._complain(name, f"{value} has bits set beyond its mask. Did you mean {network}?")
+            return None
+        return network
+
+    def _content(self, file_name: str, path: Path) -> str:
+        try:
+            with path.open("rb") as file:
+                content = file.read(MAX_FILE_BYTES + 1)
+        except FileNotFoundError:
+            return self._complain(file_name, f"names {path}, and there is no such file.")
+        except OSError as error:
+            return self._complain(file_name, f"names {path}, which cannot be read: {error.strerror}.")
+        if len(content) > MAX_FILE_BYTES:
+            return self._complain(
+                file_name, f"names {path}, which is larger than {MAX_FILE_BYTES // 1024} KB."
+            )
+        try:
+            text = content.decode().strip()
+        except UnicodeDecodeError:
+            return self._complain(file_name, f"names {path}, which is not UTF-8 text.")
+        return text or self._complain(file_name, f"names {path}, which is empty.")
+
+    def _complain(self, name: str, what: str) -> str:
+        self.problems.append(f"{name} {what}")
+        return ""
+
+
+def _split(value: str) -> list[str]:
+    return value.replace(",", " ").split()
+
+
+def _is_ip(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    if _is_ip(host):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def _base_url_problem(value: str) -> str | None:
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return "is not a URL."
+    if parts.scheme not in ("http", "https") or not host or not (_is_ip(host) or _HOST_NAME.fullmatch(host)):
+        return "must be a URL that begins with https:// and names a host."
+    if parts.username is not None or parts.path or parts.query or parts.fragment:
+        return "must be only a scheme and a host, and perhaps a port."
+    if parts.scheme == "http" and not _is_loopback(host):
+        return "must begin with https://; plain http is for this machine alone."
+    return None
+
+
+def _database_url_problem(value: str) -> str | None:
+    """What is wrong with it, in words that repeat nothing of it: it may hold a password."""
+    try:
+        url = make_url(value)
+    except (ArgumentError, ValueError):
+        return "is not a database address."
+    if url.drivername == "sqlite":
+        is_file = url.database and url.database != ":memory:" and not url.database.startswith("file:")
+        return (
+            None
+            if is_file and not url.host
+            else "must name a file; a database in memory would lose everything."
+        )
+    if url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        return None if url.database else "does not name a database."
+    return "is neither SQLite nor PostgreSQL."
+
+
+def _weakness(secret: str) -> str | None:
+    """Why it is no good as a secret, judged by what people write when they make one up."""
+    if len(secret) < MIN_SECRET_LENGTH:
+        return f"is too short: it needs at least {MIN_SECRET_LENGTH} characters"
+    if not secret.isascii() or not secret.isprintable():
+        return "must be printable ASCII"
+    steps = [ord(after) - ord(before) for before, after in pairwise(secret)]
+    is_run = sum(abs(step) <= 1 for step in steps) > len(steps) / 3
+    is_repeated = (secret + secret).find(secret, 1) < len(secret)
+    if len(set(secret)) < MIN_DISTINCT or is_run or is_repeated or _MADE_UP.search(secret.lower()):
+        return "can be guessed"
+    return None
