@@ -19,7 +19,7 @@ run: ## Start the demo on 127.0.0.1 (PORT=8000, PROVIDER=demo|direct)
 	@PORT=$(PORT) PROVIDER=$(PROVIDER) $(BOOTSTRAP) run
 
 test: ## Run the tests, on SQLite and PostgreSQL (ARGS="-k sentence", WORKERS=2)
-	@$(BOOTSTRAP) test -n $(WORKERS) $(ARGS)
+	@$(BOOTSTRAP) test -n $(WORKERS) --dist worksteal $(ARGS)
 
 reset: ## Throw the demo's data away
 	@rm -rf .leavewell

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import venv
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -91,15 +92,25 @@ def create_venv() -> None:
     )
     if works:
         return
-    try:
-        import ensurepip  # noqa: F401 - Debian and Ubuntu leave it out
-    except ImportError:
+    if not find_spec("ensurepip") and not install_ensurepip():
         sys.exit(
             "This Python cannot make virtual environments (its `ensurepip` is missing).\n"
             "On Debian and Ubuntu: apt install python3-venv. Then try again."
         )
     say("Creating .venv …")
     venv.create(VENV, clear=True, with_pip=True)
+
+
+def install_ensurepip() -> bool:
+    """Debian and Ubuntu package it apart from Python; root may fetch it without asking."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return False
+    package = f"python3.{sys.version_info[1]}-venv"
+    say(f"Installing {package} (once) …")
+    os.environ["DEBIAN_FRONTEND"] = "noninteractive"
+    return succeeds("apt-get", "update") and succeeds(
+        "apt-get", "install", "-y", "--no-install-recommends", package
+    )
 
 
 def write_locks(extra: list[str]) -> None:

@@ -1,34 +1,32 @@
 """What every test gets: a closed network, fresh databases, a browser on request."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from playwright.sync_api import Browser, Page
 
 from app.db.database import Database
-from tests.support import browser, databases, postgres
+from tests.support import browser, databases, postgres, run
 from tests.support.clock import FakeClock
 from tests.support.network import close_network
 
-RUN = "LEAVEWELL_TEST_RUN"
+# A slow machine is no failure. In CI the examples are the same each time, and the machine's own otherwise.
+settings.register_profile("leavewell", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("leavewell")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The first process makes the run's folder; xdist's workers inherit it through the environment."""
     close_network()
-    if not hasattr(config, "workerinput"):
-        os.environ[RUN] = tempfile.mkdtemp(prefix="leavewell-")
+    if not hasattr(config, "workerinput"):  # xdist's workers share what the first process made
+        run.begin()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
-        run = Path(os.environ.pop(RUN))
-        postgres.stop(run)
-        shutil.rmtree(run, ignore_errors=True)
+        run.end()
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +37,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def run_folder() -> Path:
     """This run's folder; all workers share it."""
-    return Path(os.environ[RUN])
+    return run.folder()
 
 
 @pytest.fixture

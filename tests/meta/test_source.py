@@ -96,6 +96,6 @@ def nested_imports(tree: ast.AST) -> Iterator[str]:
 def is_explained(line: str) -> bool:
     """`# noqa: S608 - only names of our own` and `# type: ignore[misc] - the stub is wrong` say why."""
     return (
-        re.search(r"# (noqa: [A-Z0-9, ]+?|type: ignore\[[\w, -]+\])[ (–-]+[a-z]\w*.* \w", line, re.I)
+        re.search(r"# (noqa: [A-Z0-9, ]+?|type: ignore\[[\w, -]+\])[ #(–-]+[a-z]\w*.* \w", line, re.I)
         is not None
     )

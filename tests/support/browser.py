@@ -1,6 +1,5 @@
 """Chromium for the journeys: contexts that notice errors and strangers, and axe."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,10 +28,9 @@ ARGUMENTS = [
 @contextmanager
 def launched() -> Iterator[Browser]:
     """One Chromium. While it lives, no event loop can run in this thread: no `async` tests beside it."""
-    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         # Without a path, Playwright looks for its own and says how to install it.
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS + sandbox)
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
         yield browser
         browser.close()
 

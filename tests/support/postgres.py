@@ -47,7 +47,10 @@ def server_url(run: Path) -> str:
 
 
 def stop(run: Path) -> None:
-    """End this run's server, if it started one."""
+    """End this run's server, if it started one; leave nothing behind on somebody else's."""
+    named = os.environ.get("TEST_DATABASE_URL")
+    if named:
+        drop_database(named, database_name(run, "template"))
     if (run / "postgres" / "postmaster.pid").exists():
         _run("pg_ctl", "stop", "--mode=immediate", "--pgdata", run / "postgres")
 
