@@ -5,7 +5,7 @@ Pure. It says what a flow may contain; flow_check.py says whether one can be pub
 
 import re
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -15,12 +15,18 @@ from pydantic import (
     Field,
     Strict,
     StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from app.core.direct import DirectPrice
 from app.core.fields import MAX_MINOR, Currency, Percent, is_clean, refusal
 from app.core.rules import Rule
+
+Given = TypeVar("Given")
 
 
 class OfferKind(StrEnum):
@@ -42,6 +48,11 @@ class Part(BaseModel):
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
+
+
+def _missing() -> PydanticCustomError:
+    """For a field that another one makes necessary."""
+    return PydanticCustomError("missing", "This field is required.")
 
 
 def _slug(text: str) -> str:
@@ -103,8 +114,10 @@ CooldownDays = Annotated[int, Field(ge=0, le=3_650)]
 MinLength = Annotated[
     int, Field(ge=0, le=500, description="Characters that an answer needs, if one is given.")
 ]
+RULE_SCHEMA = {"title": "Rule", "x-rule": True}  # flow_schema.py puts a reference to the real one here
 When = Annotated[
-    Rule | None, Field(description="Only where this rule is true; on a missing attribute no rule is.")
+    Annotated[Rule, WithJsonSchema(RULE_SCHEMA)] | None,
+    Field(description="Only where this rule is true; on a missing attribute no rule is."),
 ]
 
 
@@ -115,20 +128,19 @@ class OfferCopy(Part):
     """The words of an offer; what is left out is said in the page's own words."""
 
     headline: Line | None = None
-    body: RichText | None = Field(
-        None, description="Rich text (HTML), sanitised. Merge fields: {{name|fallback}}."
-    )
-    cta: Line | None = Field(None, description="The button that accepts.")
-    decline_cta: Line | None = Field(None, description="The button that declines. Equal in weight; be kind.")
+    body: RichText | None = Field(default=None, description="Sanitised HTML with merge fields.")
+    cta: Line | None = Field(default=None, description="The button that accepts.")
+    decline_cta: Line | None = Field(default=None, description="The button that declines.")
 
 
 class OfferBase(Part):
     id: Slug
     when: When = None
     cooldown_days: CooldownDays | None = Field(
-        None, description="Days before a customer may get this kind again; overrides the flow's cooldowns."
+        default=None,
+        description="Days before the same kind again; overrides the flow's.",
     )
-    wording: OfferCopy = Field(default_factory=OfferCopy, alias="copy")
+    wording: OfferCopy = Field(default=OfferCopy(), alias="copy")
 
 
 class MoneyAmount(Part):
@@ -142,26 +154,49 @@ class DiscountOffer(OfferBase):
     """A lower price: a coupon of the billing provider, a percentage or an amount."""
 
     kind: Literal["discount"]
-    coupon_id: ExternalId | None = Field(None, description="A coupon that exists at the billing provider.")
-    percent: Percent | None = Field(None, description="Percent off, above 0 up to 100.")
-    amount: MoneyAmount | None = Field(None, description="Amount off each charge.")
+    coupon_id: ExternalId | None = Field(default=None, description="A coupon that exists at the provider.")
+    percent: Percent | None = Field(default=None, description="Percent off, above 0 up to 100.")
+    amount: MoneyAmount | None = Field(default=None, description="Amount off each charge.")
     duration: Literal["once", "repeating", "forever"] | None = Field(
-        None, description="How long a percentage or amount lasts: the next charge, `months`, or for good."
+        default=None,
+        validate_default=True,
+        description="How long a percentage or amount lasts: the next charge, `months`, or for good.",
     )
-    months: Annotated[int, Field(ge=1, le=36)] | None = Field(None, description="With `duration: repeating`.")
+    months: Annotated[int, Field(ge=1, le=36)] | None = Field(
+        default=None, validate_default=True, description="With `duration: repeating`."
+    )
+
+    @field_validator("percent", "amount")
+    @classmethod
+    def _says_it_once(cls, value: Given, info: ValidationInfo) -> Given:
+        if value is not None and any(info.data.get(name) is not None for name in ("coupon_id", "percent")):
+            raise refusal("Give only one of coupon_id, percent and amount.")
+        return value
+
+    @field_validator("duration")
+    @classmethod
+    def _lasts(cls, duration: str | None, info: ValidationInfo) -> str | None:
+        if info.data.get("coupon_id") is not None:
+            if duration is not None:
+                raise refusal("A coupon has its own duration: leave this out.")
+        elif duration is None:
+            raise _missing()
+        return duration
+
+    @field_validator("months")
+    @classmethod
+    def _counts_repeating(cls, months: int | None, info: ValidationInfo) -> int | None:
+        is_repeating = info.data.get("duration") == "repeating"
+        if is_repeating and months is None:
+            raise _missing()
+        if months is not None and not is_repeating and "duration" in info.data:
+            raise refusal("Goes only with duration: repeating.")
+        return months
 
     @model_validator(mode="after")
-    def _one_way_to_say_it(self) -> Self:
-        given = [name for name in ("coupon_id", "percent", "amount") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise refusal("Needs exactly one of coupon_id, percent and amount.")
-        if self.coupon_id is not None:
-            if self.duration is not None or self.months is not None:
-                raise refusal("A coupon has its own duration: leave out duration and months.")
-        elif self.duration is None:
-            raise refusal("Needs a duration: once, repeating or forever.")
-        elif (self.duration == "repeating") != (self.months is not None):
-            raise refusal("Months belongs to duration: repeating, and only to it.")
+    def _says_it(self) -> Self:
+        if self.coupon_id is None and self.percent is None and self.amount is None:
+            raise refusal("Give coupon_id, percent or amount.")
         return self
 
 
@@ -170,14 +205,15 @@ class PauseOffer(OfferBase):
 
     kind: Literal["pause"]
     unit: Literal["week", "month"] = "month"
-    max: int = Field(3, ge=1, le=26, description="The longest break: up to 12 months or 26 weeks.")
-    resume_date: bool = Field(False, description="The customer picks the date of return instead.")
+    max: int = Field(default=3, ge=1, le=26, description="The longest break: up to 12 months or 26 weeks.")
+    resume_date: bool = Field(default=False, description="The customer picks the date of return instead.")
 
-    @model_validator(mode="after")
-    def _at_most_a_year(self) -> Self:
-        if self.unit == "month" and self.max > 12:
-            raise refusal("Max is at most 12 with unit: month.")
-        return self
+    @field_validator("max")
+    @classmethod
+    def _at_most_a_year(cls, longest: int, info: ValidationInfo) -> int:
+        if info.data.get("unit") == "month" and longest > 12:
+            raise refusal("Must be at most 12 with unit: month.")
+        return longest
 
 
 class PlanOption(Part):
@@ -187,17 +223,16 @@ class PlanOption(Part):
     tagline: Line | None = None
     features: list[Line] = Field(default_factory=list, max_length=12)
     msrp_minor: int | None = Field(
-        None, ge=0, le=MAX_MINOR, description="A list price to show struck through."
+        default=None, ge=0, le=MAX_MINOR, description="A list price, shown struck through."
     )
-    price: DirectPrice | None = Field(
-        None, description="The price itself, where the provider has no catalogue."
-    )
+    price: DirectPrice | None = Field(default=None, description="For providers without a catalogue.")
 
-    @model_validator(mode="after")
-    def _one_price(self) -> Self:
-        if self.price is not None and self.price.id != self.price_id:
-            raise refusal("Price.id differs from price_id.")
-        return self
+    @field_validator("price")
+    @classmethod
+    def _is_that_price(cls, price: DirectPrice | None, info: ValidationInfo) -> DirectPrice | None:
+        if price is not None and price.id != info.data.get("price_id", price.id):
+            raise refusal("Its id must be the price_id.")
+        return price
 
 
 class PlanChangeOffer(OfferBase):
@@ -212,7 +247,7 @@ class TrialExtensionOffer(OfferBase):
 
     kind: Literal["trial_extension"]
     days: int = Field(ge=1, le=30)
-    max_per_customer: int = Field(1, ge=1, le=10)
+    max_per_customer: int = Field(default=1, ge=1, le=10)
 
 
 class ContactOffer(OfferBase):
@@ -223,11 +258,12 @@ class ContactOffer(OfferBase):
     email: EmailAddress | None = None
     label: Line | None = None
 
-    @model_validator(mode="after")
-    def _one_address(self) -> Self:
-        if self.url is not None and self.email is not None:
-            raise refusal("Takes url or email, not both.")
-        return self
+    @field_validator("email")
+    @classmethod
+    def _only_one(cls, email: str | None, info: ValidationInfo) -> str | None:
+        if email is not None and info.data.get("url") is not None:
+            raise refusal("Give url or email, not both.")
+        return email
 
 
 class RedirectOffer(OfferBase):
@@ -256,10 +292,10 @@ class Branch(Part):
 
 class StepBase(Part):
     id: Slug
-    title: Line | None = Field(None, description="The page's heading. Merge fields: {{name|fallback}}.")
-    body: RichText | None = Field(
-        None, description="Rich text (HTML), sanitised. Merge fields: {{name|fallback}}."
+    title: Line | None = Field(
+        default=None, description="The page's heading, with merge fields: {{name|fallback}}."
     )
+    body: RichText | None = Field(default=None, description="Sanitised HTML with merge fields.")
     when: When = None
     branches: list[Branch] = Field(default_factory=list, max_length=20)
 
@@ -306,8 +342,8 @@ class SurveyStep(StepBase):
     """One question: why?"""
 
     kind: Literal["survey"]
-    required: bool = Field(False, description="Even then the customer can always leave by Cancel now.")
-    randomize: bool = Field(False, description="Show the reasons in a different order to each customer.")
+    required: bool = Field(default=False, description="Cancel now works all the same.")
+    randomize: bool = Field(default=False, description="A different order for each customer.")
     reasons: list[Reason] = Field(min_length=1, max_length=20)
 
 
@@ -340,7 +376,7 @@ class ConfirmStep(StepBase):
     kind: Literal["confirm"]
     timing: Literal["period_end", "now"] = "period_end"
     losses: list[Line] = Field(default_factory=list, max_length=12)
-    acknowledge: Line | None = Field(None, description="A sentence to be ticked before cancelling.")
+    acknowledge: Line | None = Field(default=None, description="A sentence to be ticked before cancelling.")
 
 
 Step = Annotated[
@@ -351,7 +387,7 @@ Step = Annotated[
 class FlowDefinition(Part):
     """A cancel flow: the steps a customer is taken through, the last of which confirms."""
 
-    version: Literal[1] = Field(1, description="The format's version.")
+    version: Literal[1] = Field(default=1, description="The format's version.")
     name: Line = Field(description="For the merchant; customers never see it.")
     cooldowns: dict[Annotated[OfferKind, Strict(False)], CooldownDays] = Field(
         default_factory=dict, description="Days before a customer may get an offer of that kind again."

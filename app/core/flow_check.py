@@ -12,9 +12,11 @@ from typing import get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from app.core import merge
 from app.core.billing import Capability
 from app.core.eligibility import NEEDED
 from app.core.errors import FieldError, InvalidInput
+from app.core.facts import BUILT_INS
 from app.core.fields import field_errors
 from app.core.flow import (
     ConfirmStep,
@@ -27,8 +29,10 @@ from app.core.flow import (
     SurveyStep,
     dump_flow,
 )
-from app.core.merge import problems_in
 from app.core.rules import All, AnyOf, Leaf, Not, Op, Rule
+
+MERGE_NAMES = (*BUILT_INS, "CUSTOMER_NAME", "CUSTOMER_NAME.FIRST", "CUSTOMER_NAME.LAST", "CUSTOMER_EMAIL")
+"""The built-in merge fields; a bare name is an attribute of the merchant's."""
 
 RESERVED_STEP_IDS = frozenset({"choose", "done", "working", "scheduled", "paused", "resume-session"})
 
@@ -66,23 +70,18 @@ def parse_flow(data: object) -> FlowDefinition:
 
 def _shape_problems(error: ValidationError, data: object) -> list[Problem]:
     found = zip(error.errors(include_url=False, include_input=False), field_errors(error, data), strict=True)
-    return [Problem(field.field, _unknown_field(detail) or field.message) for detail, field in found]
+    return [Problem(field.field, _unknown_name(detail) or field.message) for detail, field in found]
 
 
-def _unknown_field(detail: ErrorDetails) -> str | None:
-    """For a name that is none, the one that was probably meant, or all there are."""
+def _unknown_name(detail: ErrorDetails) -> str | None:
+    """Of a name that there is not, the one probably meant, or all there are. None for other mistakes."""
+    *way, name = detail["loc"] or ("",)
+    if name == "[key]":
+        return f"There is no such kind of offer{_or_near(str(way[-1]), list(OfferKind))}"
     if detail["type"] != "extra_forbidden":
         return None
-    *way, name = detail["loc"]
     known = [field.alias or given for shape in _shapes_at(way) for given, field in shape.model_fields.items()]
-    if not known:
-        return None
-    close = difflib.get_close_matches(str(name), known, n=1)
-    return (
-        f"There is no such field; did you mean {close[0]}?"
-        if close
-        else (f"There is no such field; here there can be {', '.join(known[:-1])} and {known[-1]}.")
-    )
+    return f"There is no such field{_or_near(str(name), known)}"
 
 
 def _shapes_at(way: Sequence[str | int]) -> list[type[BaseModel]]:
@@ -271,7 +270,13 @@ def _leaves(rule: Rule, path: str) -> Iterator[tuple[str, Leaf]]:
 
 def _check_texts(definition: FlowDefinition) -> Iterator[Problem]:
     for path, text in _texts(dump_flow(definition), ""):
-        yield from (Problem(path, message) for message in problems_in(text))
+        if any(True for _ in merge.unreadable(text)):
+            yield Problem(path, "These braces are no merge field; write {{name|what to say without it}}.")
+        for field in merge.fields(text):
+            if field.fallback is None:
+                yield Problem(path, f"{field.name} needs a fallback: {{{{{field.name}|fallback}}}}.")
+            if "." in field.name and field.name not in MERGE_NAMES:
+                yield Problem(path, f"There is no attribute {field.name}{_or_near(field.name, MERGE_NAMES)}")
 
 
 def _texts(node: object, path: str) -> Iterator[tuple[str, str]]:
@@ -288,8 +293,9 @@ def _texts(node: object, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _or_near(name: str, known: Sequence[str]) -> str:
+    """The end of a sentence that says that there is no such name."""
     close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]}?" if close else "."
+    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}." if known else "."
 
 
 def _natural(path: str) -> list[tuple[int, str]]:

@@ -7,7 +7,7 @@ from app.core.billing import Catalog
 from app.core.direct import DirectCustomer, DirectSubscription
 from app.core.facts import Facts
 from app.core.flow import ContactOffer, Offer, OfferKind, RedirectOffer
-from app.core.merge import fill
+from app.core.merge import customer_names, fill
 from app.core.terms import Charge, Option, PauseWindow, Saving, Snapshot, Terms, terms
 
 __all__ = [
@@ -67,7 +67,7 @@ class ShownOffer(Snapshot):
         return bool(self.options) or self.terms.pause_window is not None
 
     def find_option(self, option_id: str | None) -> Option | None:
-        """What was chosen: an option's id, the ISO date of a pause's end, or nothing where there is one option."""
+        """What was chosen: an option's id, the ISO date of a pause's end, or, of one option, nothing."""
         if self.terms.pause_window is not None:
             return self.terms.pause_window.option(option_id or "")
         if option_id is None and len(self.options) == 1:
@@ -87,17 +87,18 @@ def present(
     now: datetime,
 ) -> ShownOffer:
     """Work an eligible offer out for this customer, words and figures."""
+    known = {**facts, **customer_names(customer)}
     worked_out = terms(offer, subscription=subscription, catalog=catalog, now=now)
     return ShownOffer(
         decision_id=decision_id,
         offer_id=offer.id,
         kind=OfferKind(offer.kind),
         placement=placement,
-        wording=_wording(offer, facts),
+        wording=_wording(offer, known),
         terms=worked_out.model_copy(
-            update={"options": tuple(_filled(option, facts) for option in worked_out.options)}
+            update={"options": tuple(_filled(option, known) for option in worked_out.options)}
         ),
-        link=_link(offer, facts),
+        link=_link(offer, known),
     )
 
 
