@@ -45,6 +45,7 @@ def sqlite_engine(url: URL, *, pool_size: int, writes: bool) -> Engine:
         pool_size=pool_size,
         max_overflow=0,
         pool_use_lifo=True,
+        hide_parameters=True,  # errors are logged, and parameters are customers' data
         connect_args={"timeout": BUSY_TIMEOUT_S},
         json_serializer=dump_json,
         json_deserializer=load_json,
@@ -63,6 +64,7 @@ def postgresql_engine(url: URL, *, pool_size: int) -> Engine:
         pool_size=pool_size,
         max_overflow=0,
         pool_use_lifo=True,
+        hide_parameters=True,  # errors are logged, and parameters are customers' data
         connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
         isolation_level="READ COMMITTED",
         json_serializer=dump_json,

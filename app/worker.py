@@ -1,0 +1,239 @@
+"""The background loop: does what the outbox owes and runs the periodic sweeps. Knows no kind of work."""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from app.adapters.clock import Clock
+from app.db import outbox
+from app.db.database import Database, Session
+from app.db.outbox import Job, RetryLater
+
+__all__ = ["Handler", "RetryLater", "Sweep", "Worker", "backoff_s", "new_worker_name"]
+
+Handler = Callable[[Job], Awaitable[None]]
+
+CONCURRENCY = 8
+LEASE_S = 30.0  # how long a dead worker's jobs wait for another one
+DEADLINE_S = 120.0  # of one job or sweep
+POLL_S = 1.0  # how often to look for what has become due, and for what other processes left
+GRACE_S = 10.0  # how long a stopping worker lets its jobs finish
+FIRST_RETRY_S, LAST_RETRY_S = 1.0, 600.0
+MAX_DRAIN_ROUNDS = 1000
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Something to look after every so often. Several processes may do it at once, so it claims its rows."""
+
+    name: str
+    every_s: float
+    run: Callable[[], Awaitable[object]]
+
+
+def new_worker_name() -> str:
+    """Tells this process from every other, and from an earlier one that had its number."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+def backoff_s(attempts: int) -> float:
+    """How long to wait after that many tries: 1, 2, 4, … seconds, at most ten minutes. Never for good."""
+    return min(FIRST_RETRY_S * 2.0 ** min(attempts - 1, 30), LAST_RETRY_S)
+
+
+class Worker:
+    """Runs each job, at least once, through the handler of its kind.
+
+    A handler returns when the job is done. It raises `RetryLater`, or anything else, to have it tried again,
+    so it decides itself when to give up. It is cancelled at the deadline, and when its lease went to another.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        handlers: Mapping[str, Handler],
+        sweeps: Sequence[Sweep] = (),
+        name: str | None = None,
+        concurrency: int = CONCURRENCY,
+        lease_s: float = LEASE_S,
+        deadline_s: float = DEADLINE_S,
+        poll_s: float = POLL_S,
+        grace_s: float = GRACE_S,
+    ) -> None:
+        self.name = name or new_worker_name()
+        self._database = database
+        self._clock = clock
+        self._handlers = dict(handlers)
+        self._sweeps = tuple(sweeps)
+        self._concurrency = concurrency
+        self._lease_s = lease_s
+        self._deadline_s = deadline_s
+        self._poll_s = poll_s
+        self._grace_s = grace_s
+        self._jobs: dict[asyncio.Task[None], Job] = {}
+        self._sweeping: dict[str, asyncio.Task[None]] = {}
+        self._wake = asyncio.Event()
+        self._is_stopping = False
+
+    async def run(self) -> None:
+        """Work until `stop()`; then let what runs finish, and give back what does not."""
+        loop = asyncio.get_running_loop()
+        forget = self._database.listen(outbox.TOPIC, lambda: _set_from_thread(loop, self._wake))
+        heart = asyncio.create_task(self._beat())
+        next_sweep = dict.fromkeys((sweep.name for sweep in self._sweeps), loop.time())
+        try:
+            while not self._is_stopping:
+                self._wake.clear()
+                for sweep in self._sweeps:
+                    if loop.time() >= next_sweep[sweep.name] and sweep.name not in self._sweeping:
+                        next_sweep[sweep.name] = loop.time() + sweep.every_s
+                        self._start_sweep(sweep)
+                await self._start_due_jobs()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._poll_s):
+                        await self._wake.wait()
+        finally:
+            forget()
+            await self._wind_down()
+            heart.cancel()
+            await asyncio.wait([heart])
+
+    def stop(self) -> None:
+        self._is_stopping = True
+        self._wake.set()
+
+    async def drain(self, now: datetime | None = None) -> int:
+        """For tests: each sweep once, then job after job until none is due. Returns how many were run."""
+        for sweep in self._sweeps:
+            await sweep.run()
+        count = 0
+        for _ in range(MAX_DRAIN_ROUNDS):
+            jobs = await self._claim(self._concurrency, now or self._clock.now())
+            if not jobs:
+                return count
+            for job in jobs:
+                await self._carry_out(job, now)
+            count += len(jobs)
+        raise RuntimeError("jobs become due as fast as they are done")
+
+    async def _claim(self, limit: int, now: datetime) -> list[Job]:
+        return await self._database.write(
+            outbox.claim_due, worker=self.name, now=now, lease_s=self._lease_s, limit=limit
+        )
+
+    async def _start_due_jobs(self) -> None:
+        limit = self._concurrency - len(self._jobs)
+        if limit <= 0:
+            return
+        try:
+            jobs = await self._claim(limit, self._clock.now())
+        except Exception:
+            _log.exception("worker.claim_failed")
+            return
+        for job in jobs:
+            task = asyncio.create_task(self._carry_out(job), name=f"job {job.kind} {job.id}")
+            self._jobs[task] = job
+            task.add_done_callback(self._forget_job)
+
+    def _forget_job(self, task: asyncio.Task[None]) -> None:
+        del self._jobs[task]
+        self._wake.set()  # a place is free
+
+    async def _carry_out(self, job: Job, now: datetime | None = None) -> None:
+        """Run the handler and write down what became of the job. Does not raise, except when cancelled."""
+        log = _log.bind(job=job.id, kind=job.kind, subject=job.subject_id, attempt=job.attempts)
+        error: str | None = None
+        after_s = backoff_s(job.attempts)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                await self._handlers[job.kind](job)
+        except RetryLater as later:
+            error = str(later)
+            after_s = after_s if later.after_s is None else later.after_s
+            log.info("job.retry_later", reason=error, after_s=after_s)
+        except Exception as failure:
+            # Only its name is stored: what an unforeseen error says may hold what must not be kept.
+            error = type(failure).__name__
+            log.exception("job.failed", after_s=after_s)
+        try:
+            if error is not None:
+                due_at = (now or self._clock.now()) + timedelta(seconds=after_s)
+                is_ours = await self._database.write(outbox.retry, job, self.name, due_at=due_at, error=error)
+            else:
+                is_ours = await self._database.write(outbox.finish, job, self.name)
+        except Exception:
+            log.exception("job.not_recorded")  # it is done again when the lease runs out
+        else:
+            if not is_ours:
+                log.warning("job.lease_lost")
+
+    def _start_sweep(self, sweep: Sweep) -> None:
+        task = asyncio.create_task(self._sweep(sweep), name=f"sweep {sweep.name}")
+        self._sweeping[sweep.name] = task
+        task.add_done_callback(lambda _: self._sweeping.pop(sweep.name))
+
+    async def _sweep(self, sweep: Sweep) -> None:
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                await sweep.run()
+        except Exception:
+            _log.exception("sweep.failed", sweep=sweep.name)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease_s / 3)
+            held = dict(self._jobs)
+            if not held:
+                continue
+            until = self._clock.now() + timedelta(seconds=self._lease_s)
+            try:
+                kept = await self._database.write(_extend_all, list(held.values()), self.name, until)
+            except Exception:
+                _log.exception("worker.heartbeat_failed")
+                continue
+            for task, is_kept in zip(held, kept, strict=True):
+                if not is_kept:
+                    task.cancel()
+
+    async def _wind_down(self) -> None:
+        held = dict(self._jobs)
+        tasks = [*held, *self._sweeping.values()]
+        if not tasks:
+            return
+        _, unfinished = await asyncio.wait(tasks, timeout=self._grace_s)
+        for task in unfinished:
+            task.cancel()
+        if unfinished:
+            await asyncio.wait(unfinished)
+        cut_short = [job for task, job in held.items() if task in unfinished]
+        if cut_short:
+            try:
+                await self._database.write(_give_back_all, cut_short, self.name, self._clock.now())
+            except Exception:
+                _log.exception("worker.jobs_not_given_back")  # others take them when the lease runs out
+
+
+def _extend_all(db: Session, jobs: list[Job], worker: str, until: datetime) -> list[bool]:
+    """Returns, job by job, whether it is still held."""
+    return [outbox.extend(db, job, worker, until=until) for job in jobs]
+
+
+def _give_back_all(db: Session, jobs: list[Job], worker: str, now: datetime) -> None:
+    for job in jobs:
+        outbox.retry(db, job, worker, due_at=now, error="the worker was stopped")
+
+
+def _set_from_thread(loop: asyncio.AbstractEventLoop, flag: asyncio.Event) -> None:
+    with suppress(RuntimeError):  # the loop is closed: nobody is left to wake
+        loop.call_soon_threadsafe(flag.set)
