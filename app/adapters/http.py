@@ -1,7 +1,7 @@
 """The one door for calls to addresses that somebody else chose: deadlines, caps, public addresses only.
 
-No redirects, cookies, proxies or decompression: httpcore has none of them. No other module may open a connection
-to a URL from a setting or a form.
+No redirects, cookies, proxies or decompression: httpcore has none of them. No other module may open a
+connection to a URL from a setting or a form.
 """
 
 import asyncio
@@ -117,9 +117,9 @@ class Reply:
 class OutboundHttp:
     """Calls URLs that merchants configured.
 
-    Only public addresses are dialled, and those in `allowed_networks`; plain http goes to the latter alone. The
-    resolved address is checked at the moment of dialling, and that very address is dialled, so a name that
-    resolves differently the second time gains nothing. Connections are kept for reuse; `aclose` ends them.
+    Only public addresses are dialled, and those in `allowed_networks`; plain http goes to the latter alone.
+    The resolved address is checked at the moment of dialling, and that very address is dialled, so a name
+    that resolves differently the second time gains nothing. Connections are reused; `aclose` ends them.
     """
 
     def __init__(

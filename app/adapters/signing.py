@@ -1,4 +1,4 @@
-"""Signatures on what we hand to browsers: link tokens, cookies, form tokens. Never encrypts, reads no clock."""
+"""Signatures on what we hand to browsers: link tokens, cookies, form tokens. Reads no clock."""
 
 import secrets
 from base64 import urlsafe_b64encode
@@ -41,7 +41,7 @@ class Signer:
         return value
 
     def link_token(self) -> tuple[str, str]:
-        """Mint a cancel link's token; returns it and what the database keeps, the SHA-256 of its id in hex."""
+        """Mint a cancel link's token; returns it and, for the database, the SHA-256 of its id in hex."""
         link_id = secrets.token_bytes(LINK_ID_BYTES)
         return LINK_PREFIX + self.sign("link", _encode(link_id)), sha256(link_id).hexdigest()
 
