@@ -30,9 +30,7 @@ from app.web.render import Renderer
 log = structlog.get_logger("leavewell")
 
 ROOT = Path(__file__).resolve().parent.parent
-MAX_BODY_BYTES = (
-    1024 * 1024
-)  # where a handler has no bound of its own; forms and the API have lower ones
+MAX_BODY_BYTES = 1024 * 1024  # where a handler has no bound of its own; forms and the API have lower ones
 
 Background: TypeAlias = Callable[[Ports], Coroutine[Any, Any, None]]
 
@@ -61,7 +59,7 @@ def create_app(
     assets = Assets(ROOT / "static")
     ports = Ports(
         settings=settings,
-        database=database or Database(settings.database_url),
+        database=database or Database(settings.database_url, pool_size=settings.database_pool),
         clock=clock or SystemClock(),
         signer=Signer(settings.secrets),
         vault=Vault(settings.secrets),

@@ -1,12 +1,13 @@
 """How money, days and spans of time are written in a locale (CLDR, through Babel). Computes nothing."""
 
+import re
 from copy import copy as duplicate
 from datetime import date, datetime, tzinfo
 from functools import lru_cache
 
 from babel.core import Locale
 from babel.dates import format_date, format_time, get_datetime_format, get_timezone_name
-from babel.numbers import NumberPattern, get_currency_precision
+from babel.numbers import NumberPattern, get_currency_precision, get_currency_symbol
 
 from app.core.money import Money, exponent
 from app.web.copy import FALLBACK, Copy, copy_for
@@ -15,6 +16,8 @@ from app.web.copy import FALLBACK, Copy, copy_for
 # can misread it. A region that was asked for (en-US, en-GB) gets its own order.
 INTERNATIONAL = {"day": "EEEE, d MMMM y", "short_day": "d MMMM y", "time": "HH:mm"}
 REGIONAL = {"day": "full", "short_day": "long", "time": "short"}
+
+NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 
 class Formats:
@@ -67,7 +70,14 @@ def _money(money: Money, locale: Locale) -> str:
     # CLDR leaves the decimals off in some currencies (AFN, IQD); where the amount has them, they are money.
     digits = customary if amount == round(amount, customary) else exponent(money.currency)
     pattern = _currency_pattern(locale, digits)
-    return str(pattern.apply(amount, locale, currency=money.currency, currency_digits=False))
+    written = str(pattern.apply(amount, locale, currency=money.currency, currency_digits=False))
+    symbol = get_currency_symbol(money.currency, locale)
+    # CLDR's currencySpacing, which Babel leaves out: a symbol that ends in a letter keeps off the digits.
+    if symbol[-1].isalpha():
+        written = re.sub(rf"{re.escape(symbol)}(?=\d)", symbol + NO_BREAK_SPACE, written)
+    if symbol[0].isalpha():
+        written = re.sub(rf"(?<=\d){re.escape(symbol)}", NO_BREAK_SPACE + symbol, written)
+    return written
 
 
 @lru_cache(maxsize=256)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from hmac import compare_digest
-from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import TypeAlias
+from ipaddress import ip_address
 
 from litestar.datastructures import Cookie
 
 from app.adapters.signing import Signer
 from app.core.errors import Forbidden
+from app.settings import Network
 from app.web.bodies import AnyRequest
 
 BROWSER_COOKIE = "lw_browser"
@@ -20,8 +20,6 @@ BROWSER_COOKIE_PATH = "/cancel"
 BROWSER_LIFE = timedelta(hours=24)
 CSRF_FIELD = "csrf_token"
 LONGEST_FORWARDED_FOR = 2000
-
-Network: TypeAlias = IPv4Network | IPv6Network
 
 
 class FormNotFromHere(Forbidden):

@@ -1,0 +1,128 @@
+"""An application with a few pages of its own, to see how the web floor treats whatever handlers do."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from jinja2 import ChoiceLoader, DictLoader, FileSystemLoader
+from litestar import Litestar, Request, Response, get, post, route
+from litestar.di import NamedDependency
+from litestar.exceptions import PermissionDeniedException
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.core.errors import Conflict, FieldError, InvalidInput, TooManyRequests
+from app.db.database import Database
+from app.main import ROOT, create_app
+from app.web.assets import READ
+from app.web.bodies import read_body
+from app.web.copy import copy_for
+from app.web.deps import Ports
+from app.web.forms import parse_form
+from app.web.problems import parse_body
+from app.web.render import Renderer
+from tests.support.apps import make_settings
+from tests.support.clock import FakeClock
+from tests.support.pages import Visitor, visiting
+
+PAGE = """<!doctype html><html lang="{{ lang }}"><head><meta name="viewport" content="x">
+<title>{{ word }}</title><style nonce="{{ nonce }}">b{}</style></head><body>
+<main id="main">{% include "probe/_fragment.html" %}</main></body></html>"""
+FRAGMENT = "<h1>{{ word }}</h1><p>{{ filler }}</p>"
+
+SHARED = "the details of a customer, in an error nobody foresaw"
+
+
+class Item(BaseModel):
+    name: str = Field(max_length=5)
+
+
+class Order(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    customer: str
+    items: list[Item] = []
+    amount: float = 0
+
+
+@get("/probe/raise/{kind:str}")
+async def raising(kind: str) -> None:
+    raise {
+        "conflict": Conflict("Two of you at once."),
+        "fields": InvalidInput(fields=[FieldError("items[0].name", "Too long.")]),
+        "slow-down": TooManyRequests(retry_after=7),
+        "framework": PermissionDeniedException("internal words"),
+        "bug": RuntimeError(SHARED),
+    }[kind]
+
+
+@get("/v1/probe/raise/{kind:str}")
+async def raising_in_api(kind: str) -> None:
+    await raising.fn(kind)
+
+
+@get("/v1/probe/number")
+async def number(count: int) -> dict[str, int]:
+    return {"count": count}
+
+
+@post("/v1/probe/orders", status_code=201)
+async def order(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    return (await parse_body(request, Order, 2000)).model_dump()
+
+
+@post("/probe/form", status_code=200)
+async def form(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    found = await parse_form(request)
+    errors = [[error.field, error.message] for error in found.errors(copy_for("en"))]
+    return {"values": {name: list(values) for name, values in found.values.items()}, "errors": errors}
+
+
+@post("/probe/small", status_code=200)
+async def small(request: Request[Any, Any, Any]) -> dict[str, int]:
+    return {"bytes": len(await read_body(request, 1000))}
+
+
+@route("/probe/page/{word:str}", http_method=READ)
+async def page(
+    request: Request[Any, Any, Any], word: str, renderer: NamedDependency[Renderer]
+) -> Response[bytes]:
+    return renderer.page(request, "probe/show.html", {"word": word, "filler": "again and again " * 100})
+
+
+@get("/probe/ports")
+async def all_ports(ports: NamedDependency[Ports], database: NamedDependency[Database]) -> dict[str, bool]:
+    return {"same": ports.database is database}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The application under test, and what it was given."""
+
+    app: Litestar
+    visitor: Visitor
+    clock: FakeClock
+
+
+def make_app(database: Database, clock: FakeClock, **options: Any) -> Litestar:
+    url = database.url.render_as_string(hide_password=False)
+    return create_app(
+        make_settings(url),
+        database=database,
+        clock=clock,
+        templates=ChoiceLoader(
+            [
+                DictLoader({"probe/show.html": PAGE, "probe/_fragment.html": FRAGMENT}),
+                FileSystemLoader(ROOT / "templates"),
+            ]
+        ),
+        extra_handlers=[raising, raising_in_api, number, order, form, small, page, all_ports],
+        **options,
+    )
+
+
+@pytest.fixture
+async def probe(database: Database, clock: FakeClock) -> AsyncIterator[Probe]:
+    app = make_app(database, clock)
+    async with visiting(app) as visitor:
+        yield Probe(app, visitor, clock)
