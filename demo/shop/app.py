@@ -54,7 +54,7 @@ def create_shop(
     journal = Journal()
     desk = Desk(
         config=config,
-        billing=Billing(config.billing_url, transport=billing_transport),
+        billing=Billing(config.billing_url, config.billing_key, transport=billing_transport),
         leavewell=Leavewell(config.leavewell_url, journal, transport=leavewell_transport),
         journal=journal,
         sign_in=SignIn(config.cookie_secret),
@@ -92,6 +92,7 @@ def create_shop(
         exception_handlers={HTTPException: _sorry, Exception: _our_fault},
         on_shutdown=[close],
         request_max_body_size=_LARGEST_BODY,
+        logging_config=None,  # whoever runs the shop decides where its one logger writes
         openapi_config=None,
     )
 

@@ -27,13 +27,13 @@ class BillingRefused(Exception):
 class Billing:
     """Reads and changes subscriptions. Every method may raise BillingDown."""
 
-    def __init__(self, base_url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, base_url: str, key: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._http = httpx.AsyncClient(
             base_url=base_url,
+            headers={"authorization": f"Bearer {key}"},
             timeout=_PATIENCE_S,
             transport=transport,
             trust_env=False,
-            follow_redirects=False,
         )
 
     async def aclose(self) -> None:

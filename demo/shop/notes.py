@@ -67,6 +67,6 @@ _ALL: Final = (
 )
 
 
-def notes_on_the_desk(position: int, *, count: int = 4) -> Sequence[Note]:
+def notes_on_the_desk(position: int, *, count: int = 6) -> Sequence[Note]:
     """A few notes for the customer at this position of the list: each desk is a little different."""
     return tuple(_ALL[(position + step) % len(_ALL)] for step in range(count))
