@@ -1,0 +1,52 @@
+"""What an adapter is given when it is connected, and what it asks a merchant for. Knows no vendor."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from app.adapters.clock import Clock
+from app.adapters.http import OutboundHttp
+from app.core.direct import DirectCustomer, DirectSubscription
+
+Mode = Literal["live", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The customer and subscriptions that the merchant sent along; all that there is to see for `direct`."""
+
+    customer: DirectCustomer | None = None
+    subscriptions: tuple[DirectSubscription, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One environment's way to its billing system. `config` has the values of the credential fields."""
+
+    config: Mapping[str, str]
+    mode: Mode
+    http: OutboundHttp
+    clock: Clock
+    snapshot: Snapshot = Snapshot()
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialField:
+    """One thing that a merchant enters to connect a billing system. Secrets are shown to nobody again."""
+
+    name: str
+    label: str
+    hint: str
+    kind: Literal["text", "url", "signing_secrets"] = "text"
+    is_secret: bool = False
+    is_required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderKind:
+    """A billing system that can be connected. Its `module` has a `connect(Connection)`, loaded on first use."""
+
+    name: str
+    label: str
+    module: str
+    credential_fields: tuple[CredentialField, ...]

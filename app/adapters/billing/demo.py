@@ -1,0 +1,206 @@
+"""Speaks to the demo's billing service. Translates; decides nothing."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, assert_never
+from urllib.parse import quote, urlencode
+
+from pydantic import ValidationError
+
+from app.adapters.billing.connection import Connection
+from app.adapters.http import OutboundError, Reply, dump_json
+from app.core.billing import (
+    Applied,
+    Cancel,
+    Capability,
+    Catalog,
+    Change,
+    ChangeRequest,
+    Discount,
+    Pause,
+    PlanChange,
+    ProviderRefused,
+    ProviderUnavailable,
+    Resume,
+    TrialExtension,
+    Uncancel,
+)
+from app.core.calendar import iso
+from app.core.direct import (
+    Canceled,
+    DirectCoupon,
+    DirectCustomer,
+    DirectPrice,
+    DirectSubscription,
+    parse_customer,
+    parse_subscriptions,
+)
+from app.core.errors import InvalidInput
+
+READ_S = 4.0
+WRITE_S = 15.0
+MAX_BYTES = 262_144
+MOST_SUBSCRIPTIONS = 20
+
+T = TypeVar("T")
+
+
+class DemoBilling:
+    """The demo's billing service in one mode. It has idempotency keys; what was done can be read at once."""
+
+    capabilities = frozenset(Capability)
+    reads_back = True
+
+    def __init__(self, connection: Connection) -> None:
+        self._http = connection.http
+        self._root = f"{connection.config['base_url'].rstrip('/')}/{connection.mode}"
+        self._headers = {"authorization": f"Bearer {connection.config['api_key']}"}
+
+    async def find_customer(self, customer_id: str) -> DirectCustomer | None:
+        found = await self._get(f"/customers/{_segment(customer_id)}")
+        return None if found is None else _parsed(lambda: parse_customer(found))
+
+    async def find_customers_by_email(self, email: str) -> list[DirectCustomer]:
+        found = await self._get(f"/customers?{urlencode({'email': email})}")
+        return _parsed(lambda: [parse_customer(each) for each in _list(found, "customers")])
+
+    async def list_subscriptions(self, customer_id: str) -> list[DirectSubscription]:
+        found = await self._get(f"/customers/{_segment(customer_id)}/subscriptions")
+        subscriptions = _parsed(lambda: parse_subscriptions(_list(found, "subscriptions"), None))
+        going_on = [each for each in subscriptions if not isinstance(each.status, Canceled)]
+        return sorted(going_on, key=lambda each: each.start, reverse=True)[:MOST_SUBSCRIPTIONS]
+
+    async def find_subscription(self, customer_id: str, subscription_id: str) -> DirectSubscription | None:
+        found = await self._get(f"/subscriptions/{_segment(subscription_id)}")
+        if found is None:
+            return None
+        subscription = _parsed(lambda: parse_subscriptions([found], None)[0])
+        return subscription if subscription.customer_id == customer_id else None
+
+    async def load_catalog(self, price_ids: Sequence[str], coupon_ids: Sequence[str]) -> Catalog:
+        if not price_ids and not coupon_ids:
+            return Catalog()
+        wanted = [("price", each) for each in price_ids] + [("coupon", each) for each in coupon_ids]
+        found = await self._get(f"/catalog?{urlencode(wanted)}")
+        prices = _parsed(lambda: [_shape(DirectPrice, each) for each in _list(found, "prices")])
+        coupons = _parsed(lambda: [_shape(DirectCoupon, each) for each in _list(found, "coupons")])
+        return Catalog(
+            {price.id: price for price in prices if price.active is not False},
+            {coupon.id: coupon for coupon in coupons if coupon.id},
+        )
+
+    async def apply(self, request: ChangeRequest) -> Applied:
+        action, body = _in_their_words(request.change)
+        reply = await self._call(
+            "POST",
+            f"/subscriptions/{_segment(request.subscription_id)}/{action}",
+            {"idempotency-key": request.effect_id},
+            dump_json(body),
+        )
+        if reply.status in (400, 404, 409, 422):
+            message = _error_message(reply)
+            raise ProviderRefused(message, message)
+        answer = _json(reply)
+        subscription = _parsed(lambda: parse_subscriptions([answer], None)[0])
+        return Applied(reference=request.effect_id, subscription=subscription)
+
+    async def _get(self, path: str) -> dict[str, Any] | None:
+        reply = await self._call("GET", path)
+        return None if reply.status == 404 else _json(reply)
+
+    async def _call(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> Reply:
+        try:
+            reply = await self._http.request(
+                method,
+                self._root + path,
+                {**self._headers, **(headers or {})},
+                body=body,
+                deadline_s=WRITE_S if body else READ_S,
+                max_bytes=MAX_BYTES,
+            )
+        except OutboundError as error:
+            raise ProviderUnavailable(error.sentence) from None
+        if reply.status in (401, 403, 429) or reply.status >= 500:
+            raise ProviderUnavailable(
+                f"The billing service answered {reply.status}.", retry_after=reply.retry_after
+            )
+        return reply
+
+
+def connect(connection: Connection) -> DemoBilling:
+    return DemoBilling(connection)
+
+
+def _in_their_words(change: Change) -> tuple[str, dict[str, Any]]:
+    match change:
+        case Cancel(timing=timing):
+            return "cancel", {"timing": timing}
+        case Uncancel():
+            return "uncancel", {}
+        case Discount(coupon_id=str() as coupon_id):
+            return "discount", {"couponId": coupon_id}
+        case Discount():
+            return "discount", _described(change)
+        case Pause(resumes_at=resumes_at):
+            return "pause", {"resumesAt": iso(resumes_at)}
+        case Resume():
+            return "resume", {}
+        case PlanChange(price=price):
+            return "change-plan", {"priceId": price.id}
+        case TrialExtension(ends_at=ends_at):
+            return "extend-trial", {"endsAt": iso(ends_at)}
+        case _:
+            assert_never(change)
+
+
+def _described(discount: Discount) -> dict[str, Any]:
+    wire = discount.to_wire()
+    amount = {"amountOff": "amountOffMinor", "currency": "currency"} if "amountOffMinor" in wire else {}
+    names = {"percentOff": "percentOff", "duration": "duration", "durationInMonths": "months", **amount}
+    return {theirs: wire[ours] for theirs, ours in names.items() if ours in wire}
+
+
+def _json(reply: Reply) -> dict[str, Any]:
+    try:
+        value = reply.json()
+    except OutboundError as error:
+        raise ProviderUnavailable(error.sentence) from None
+    if not reply.is_success or not isinstance(value, dict):
+        raise ProviderUnavailable(f"The billing service answered {reply.status}, not as expected.")
+    return value
+
+
+def _list(found: dict[str, Any] | None, name: str) -> list[Any]:
+    value = (found or {}).get(name, [])
+    return value if isinstance(value, list) else []
+
+
+def _shape(shape: type[T], value: object) -> T:
+    parsed: T = shape.model_validate(value, by_alias=True, by_name=False)  # type: ignore[attr-defined]
+    return parsed
+
+
+def _parsed(parse: Callable[[], T]) -> T:
+    try:
+        return parse()
+    except (InvalidInput, ValidationError):
+        raise ProviderUnavailable("The billing service's answer was not understood.") from None
+
+
+def _error_message(reply: Reply) -> str:
+    match _quiet_json(reply):
+        case {"error": {"message": str() as message}}:
+            return message
+    return "The billing system does not allow this change."
+
+
+def _quiet_json(reply: Reply) -> object:
+    try:
+        return reply.json()
+    except OutboundError:
+        return None
+
+
+def _segment(text: str) -> str:
+    return quote(text, safe="")

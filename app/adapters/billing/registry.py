@@ -1,0 +1,108 @@
+"""Which billing systems there are, what each asks for, how one is connected. Loads adapters on first use."""
+
+from collections.abc import Mapping
+from importlib import import_module
+
+from app.adapters.addresses import BadUrl, parse_url
+from app.adapters.billing.connection import Connection, CredentialField, Mode, ProviderKind, Snapshot
+from app.adapters.clock import Clock
+from app.adapters.http import OutboundHttp
+from app.adapters.standard_webhooks import BadSecret, check_secret
+from app.core.billing import BillingProvider
+from app.core.errors import FieldError, InvalidInput
+
+LONGEST_VALUE = 2048
+
+PROVIDERS: Mapping[str, ProviderKind] = {
+    kind.name: kind
+    for kind in (
+        ProviderKind(
+            name="direct",
+            label="Your own billing",
+            module="app.adapters.billing.direct",
+            credential_fields=(
+                CredentialField(
+                    "action_url", "Action URL", "Where each change is sent, as a signed POST.", kind="url"
+                ),
+                CredentialField(
+                    "action_secret",
+                    "Signing secret",
+                    "whsec_…; while you change it, the new and the old one with a space between.",
+                    kind="signing_secrets",
+                    is_secret=True,
+                ),
+                CredentialField(
+                    "lookup_url",
+                    "Customer look-up URL",
+                    "Asked for the customer who has an email address. Without it there is no entry by email.",
+                    kind="url",
+                    is_required=False,
+                ),
+            ),
+        ),
+        ProviderKind(
+            name="demo",
+            label="The demo's billing service",
+            module="app.adapters.billing.demo",
+            credential_fields=(
+                CredentialField(
+                    "base_url", "Address", "Where the demo's billing service answers.", kind="url"
+                ),
+                CredentialField("api_key", "Key", "The key that it was started with.", is_secret=True),
+            ),
+        ),
+    )
+}
+
+
+def connect(
+    provider: str,
+    config: Mapping[str, str],
+    *,
+    http: OutboundHttp,
+    clock: Clock,
+    mode: Mode,
+    snapshot: Snapshot | None = None,
+) -> BillingProvider:
+    """Return the environment's billing system, ready to be asked; asks nothing itself.
+
+    Raises InvalidInput if `config` is not what `check_config` would let pass.
+    """
+    check_config(provider, config)
+    module = import_module(PROVIDERS[provider].module)
+    connected: BillingProvider = module.connect(Connection(config, mode, http, clock, snapshot or Snapshot()))
+    return connected
+
+
+def check_config(provider: str, config: Mapping[str, object]) -> None:
+    """Raises InvalidInput that names each field that is missing, unknown or malformed."""
+    kind = PROVIDERS.get(provider)
+    if kind is None:
+        known = ", ".join(PROVIDERS)
+        raise InvalidInput(fields=[FieldError("provider", f"There is no such provider. Known are: {known}.")])
+    names = {field.name for field in kind.credential_fields}
+    problems = [FieldError(name, "There is no such field.") for name in sorted(config.keys() - names)]
+    for field in kind.credential_fields:
+        message = _problem(field, config.get(field.name, ""))
+        if message:
+            problems.append(FieldError(field.name, message))
+    if problems:
+        raise InvalidInput(fields=problems)
+
+
+def _problem(field: CredentialField, value: object) -> str | None:
+    if not isinstance(value, str) or len(value) > LONGEST_VALUE:
+        return f"Must be a text of at most {LONGEST_VALUE} characters."
+    if not value.strip():
+        return "This field is required." if field.is_required else None
+    try:
+        if field.kind == "url":
+            parse_url(value)
+        elif field.kind == "signing_secrets":
+            for secret in value.split():
+                check_secret(secret)
+    except (BadUrl, BadSecret) as error:
+        return str(error)
+    if not value.isascii() or not value.isprintable():
+        return "Must be printable ASCII."
+    return None

@@ -1,0 +1,86 @@
+"""Signs and checks messages as Standard Webhooks 1.0 has it (symmetric, `v1`). Sends nothing.
+
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+"""
+
+import hmac
+import secrets
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+SECRET_PREFIX = "whsec_"  # noqa: S105  (a prefix, not a secret)
+SECRET_BYTES = range(24, 65)
+TOLERANCE = timedelta(minutes=5)
+_MOST_SIGNATURES = 10
+
+
+class BadSecret(ValueError):
+    """A signing secret is not `whsec_` and the base64 of 24 to 64 bytes."""
+
+
+def new_secret() -> str:
+    return SECRET_PREFIX + b64encode(secrets.token_bytes(32)).decode()
+
+
+def sign(secret: str, message_id: str, sent_at: datetime, body: bytes) -> str:
+    """Return one signature, `v1,` and base64. Raises BadSecret."""
+    return _signature(_key(secret), message_id, str(int(sent_at.timestamp())), body)
+
+
+def headers(
+    signing_secrets: Sequence[str], message_id: str, sent_at: datetime, body: bytes
+) -> dict[str, str]:
+    """The three headers of a message; while secrets are being changed it carries a signature by each."""
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(sent_at.timestamp())),
+        "webhook-signature": " ".join(sign(secret, message_id, sent_at, body) for secret in signing_secrets),
+    }
+
+
+def is_signed(
+    signing_secrets: Sequence[str],
+    message_headers: Mapping[str, str],
+    body: bytes,
+    *,
+    now: datetime,
+    tolerance: timedelta = TOLERANCE,
+) -> bool:
+    """Whether one of the secrets signed exactly this message, not longer ago (or ahead) than `tolerance`.
+
+    Header names in lower case. The message id is signed too: whoever keeps the ids can refuse a replay.
+    """
+    message_id, timestamp = (
+        message_headers.get("webhook-id", ""),
+        message_headers.get("webhook-timestamp", ""),
+    )
+    if not message_id or not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= 12):
+        return False
+    if abs(now.timestamp() - int(timestamp)) > tolerance.total_seconds():
+        return False
+    given = message_headers.get("webhook-signature", "").split(" ")[:_MOST_SIGNATURES]
+    expected = [_signature(_key(secret), message_id, timestamp, body) for secret in signing_secrets]
+    matches = [hmac.compare_digest(a.encode(), b.encode()) for a in expected for b in given]
+    return any(matches)
+
+
+def check_secret(secret: str) -> None:
+    """Raises BadSecret."""
+    _key(secret)
+
+
+def _key(secret: str) -> bytes:
+    try:
+        key = b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except ValueError:
+        key = b""
+    if not secret.startswith(SECRET_PREFIX) or len(key) not in SECRET_BYTES:
+        raise BadSecret("A signing secret is whsec_ followed by the base64 of 24 to 64 bytes.")
+    return key
+
+
+def _signature(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:
+    signed = b".".join((message_id.encode(), timestamp.encode(), body))
+    return "v1," + b64encode(hmac.digest(key, signed, sha256)).decode()
