@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
@@ -16,6 +16,10 @@ CHROMIUM_PLACES = (
     "/usr/lib/chromium/chromium",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+)
+PLAYWRIGHT_PLACES = (
+    "chromium-*/chrome-linux*/chrome",
+    "chromium-*/chrome-mac*/*.app/Contents/MacOS/*",
 )
 POSTGRES_PLACES = (
     "/usr/lib/postgresql/*/bin",
@@ -44,20 +48,33 @@ def find_postgres() -> Path | None:
 
 
 def main() -> None:
-    if not find_chromium() and not (_apt("chromium") and find_chromium()) and not _playwright_chromium():
+    if not (find_chromium() or _install_chromium()):
         sys.exit(
-            "The tests need a Chromium. Install one (apt install chromium, brew install --cask chromium),\n"
-            "or name yours: CHROMIUM=/path/to/chromium."
+            "The tests need a Chromium that starts. Install one (apt install chromium,\n"
+            "brew install --cask chromium), or name yours: CHROMIUM=/path/to/chromium."
         )
-    if (
-        not os.environ.get("TEST_DATABASE_URL")
-        and not find_postgres()
-        and not (_apt("postgresql") and find_postgres())
-    ):
+    if not (os.environ.get("TEST_DATABASE_URL") or find_postgres() or _install_postgres()):
         sys.exit(
             "The tests need a PostgreSQL. Install one (apt install postgresql, brew install postgresql),\n"
-            "or name a server whose user may create databases:\nTEST_DATABASE_URL=postgresql://user:password@host/postgres."
+            "or name a server whose user may create databases:\n"
+            "TEST_DATABASE_URL=postgresql://user:password@host/postgres."
         )
+
+
+def _install_chromium() -> bool:
+    if os.environ.get("CHROMIUM"):
+        return False  # that one is wanted and no other
+    if _apt("chromium") and find_chromium():
+        return True
+    # Playwright's own build, where there is no package.
+    print("Downloading Chromium (once) …", flush=True)
+    with_libraries = ["--with-deps"] if _may_use_apt() else []
+    command = (sys.executable, "-m", "playwright", "install", *with_libraries, "chromium")
+    return _quietly(command, os.environ) and find_chromium() is not None
+
+
+def _install_postgres() -> bool:
+    return _apt("postgresql") and find_postgres() is not None
 
 
 def _chromium_candidates() -> Iterator[str]:
@@ -67,8 +84,12 @@ def _chromium_candidates() -> Iterator[str]:
         return
     yield from filter(None, map(shutil.which, CHROMIUM_NAMES))
     yield from CHROMIUM_PLACES
-    for folder in (Path.home() / ".cache/ms-playwright", Path.home() / "Library/Caches/ms-playwright"):
-        yield from map(str, sorted(folder.glob("chromium-*/chrome-*/**/[cC]hrom[ei]*"), reverse=True))
+    own = [Path.home() / ".cache/ms-playwright", Path.home() / "Library/Caches/ms-playwright"]
+    if "PLAYWRIGHT_BROWSERS_PATH" in os.environ:
+        own = [Path(os.environ["PLAYWRIGHT_BROWSERS_PATH"])]
+    for folder in own:
+        for pattern in PLAYWRIGHT_PLACES:
+            yield from map(str, sorted(folder.glob(pattern), reverse=True))
 
 
 def _starts(command: str) -> bool:
@@ -76,12 +97,10 @@ def _starts(command: str) -> bool:
     if not os.access(command, os.X_OK) or os.path.isdir(command):
         return False
     try:
-        return (
-            subprocess.run([command, "--version"], capture_output=True, timeout=30, check=False).returncode
-            == 0
-        )
+        done = subprocess.run([command, "--version"], capture_output=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
+    return done.returncode == 0
 
 
 def _has_postgres(folder: Path) -> bool:
@@ -93,9 +112,13 @@ def _version(folder: Path) -> tuple[int, ...]:
     return tuple(int(part) for part in digits.split())
 
 
+def _may_use_apt() -> bool:
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
 def _apt(package: str) -> bool:
     """Install a Debian package; a mirror may fail for a moment, so try three times, and never for ever."""
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
+    if not _may_use_apt():
         return False
     print(f"Installing {package} (once) …", flush=True)
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
@@ -111,15 +134,7 @@ def _apt(package: str) -> bool:
     return False
 
 
-def _playwright_chromium() -> bool:
-    """Playwright's own build, where there is no package."""
-    print("Downloading Chromium (once) …", flush=True)
-    with_libraries = ["--with-deps"] if os.geteuid() == 0 and shutil.which("apt-get") else []
-    command = (sys.executable, "-m", "playwright", "install", *with_libraries, "chromium")
-    return _quietly(command, os.environ) and find_chromium() is not None
-
-
-def _quietly(command: tuple[str, ...], environment: "os._Environ[str] | dict[str, str]") -> bool:
+def _quietly(command: tuple[str, ...], environment: Mapping[str, str]) -> bool:
     """Run without output; if it fails, show its last lines."""
     try:
         done = subprocess.run(
