@@ -1,0 +1,1 @@
+"""Organizations, their environments and API keys: who may ask, and in which mode."""

@@ -1,0 +1,132 @@
+"""Makes organizations and keys, and tells whose a request is. A key is shown once, kept sealed, found by its hash."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Final, Literal
+
+from sqlmodel import Session
+
+from app.accounts import queries
+from app.adapters.vault import Vault
+from app.core.errors import AppError, Conflict, NotFound, Unauthorized
+from app.db.base import new_id
+from app.db.tables.accounts import ApiKey, Environment, Organization
+
+Mode = Literal["live", "test"]
+MODES: Final[tuple[Mode, ...]] = ("live", "test")
+MAX_ACTIVE_KEYS: Final = 10
+
+
+class OrganizationExists(Conflict):
+    code = "organization_exists"
+    user_message = "There is an organization of this name already."
+
+
+class TooManyKeys(Conflict):
+    code = "too_many_keys"
+    user_message = f"An environment has at most {MAX_ACTIVE_KEYS} active keys. Revoke one first."
+
+
+class KeyNotFound(NotFound):
+    code = "key_not_found"
+    user_message = "There is no such key in this environment."
+
+
+class EnvironmentNotFound(NotFound):
+    code = "environment_not_found"
+    user_message = "There is no environment with this App ID."
+
+
+class NoActiveKey(AppError):
+    code = "no_active_key"
+    status = 409
+    user_message = "The environment has no active API key."
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes an API request: the environment, and the key it came with."""
+
+    environment: Environment
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key as it is shown, this once."""
+
+    id: str
+    secret: str
+
+
+def create_organization(db: Session, *, name: str, slug: str, now: datetime) -> Organization:
+    """An organization with its live and its test environment, without keys. Raises OrganizationExists."""
+    if queries.find_organization(db, slug) is not None:
+        raise OrganizationExists
+    organization = Organization(id=new_id("org"), name=name, slug=slug, created_at=now)
+    db.add(organization)
+    db.flush()
+    for mode in MODES:
+        prefix = "app" if mode == "live" else "app_test"
+        db.add(Environment(app_id=new_id(prefix), organization_id=organization.id, mode=mode, created_at=now))
+    db.flush()
+    return organization
+
+
+def create_key(db: Session, vault: Vault, *, app_id: str, now: datetime) -> NewKey:
+    """One more active key; the others stay valid, so that a merchant can change over without a gap."""
+    environment = get_environment(db, app_id)
+    active = [k for k in queries.list_keys(db, app_id) if k.revoked_at is None]
+    if len(active) >= MAX_ACTIVE_KEYS:
+        raise TooManyKeys
+    secret = f"{environment.mode}_{secrets.token_urlsafe(32)}"
+    key = ApiKey(
+        id=new_id("key"),
+        app_id=app_id,
+        key_sha256=_digest(secret),
+        key_encrypted=vault.seal(secret),
+        hint=secret[-4:],
+        created_at=now,
+    )
+    db.add(key)
+    return NewKey(key.id, secret)
+
+
+def revoke_key(db: Session, *, app_id: str, key_id: str, now: datetime) -> None:
+    """The key stops working at once; links minted with it keep working. Raises KeyNotFound."""
+    key = db.get(ApiKey, key_id)
+    if key is None or key.app_id != app_id:
+        raise KeyNotFound
+    key.revoked_at = key.revoked_at or now
+
+
+def get_environment(db: Session, app_id: str) -> Environment:
+    environment = queries.find_environment(db, app_id)
+    if environment is None:
+        raise EnvironmentNotFound
+    return environment
+
+
+def authenticate(db: Session, *, app_id: str, api_key: str) -> Caller:
+    """Whose request this is. Every way of being wrong is the same Unauthorized, after the same two look-ups."""
+    key = queries.find_key(db, _digest(api_key))
+    environment = queries.find_environment(db, app_id)
+    if key is None or environment is None or key.app_id != environment.app_id or key.revoked_at is not None:
+        raise Unauthorized
+    return Caller(environment, key.id)
+
+
+def signing_key(db: Session, vault: Vault, *, app_id: str, minted_with: str | None) -> str:
+    """The secret that signs towards the merchant: of the key that minted the link while it is valid, else of the
+    oldest active one. Raises NoActiveKey."""
+    active = [k for k in queries.list_keys(db, app_id) if k.revoked_at is None]
+    chosen = next((k for k in active if k.id == minted_with), active[0] if active else None)
+    if chosen is None:
+        raise NoActiveKey
+    return vault.open(chosen.key_encrypted)
+
+
+def _digest(secret: str) -> str:
+    return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

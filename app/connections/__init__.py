@@ -1,0 +1,1 @@
+"""The merchant's systems that we talk to: the billing provider and the customer data endpoint."""

@@ -1,0 +1,88 @@
+"""What one session is decided on: the flow, and what was known of the customer when it opened. Pure; a world is read
+once and stored, so that every screen of a session agrees with every other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from app.core.billing import Capability, Catalog
+from app.core.direct import DirectCoupon, DirectCustomer, DirectPrice, DirectSubscription
+from app.core.facts import Facts, History, Scalar, build_facts
+from app.core.flow import FlowDefinition
+
+
+class World(BaseModel):
+    """The customer and the billing data as they were at the start, with what a settled change has altered since.
+
+    `history` is keyed by subscription id. `is_verified` is False when billing could not be asked: the walk then makes
+    no offers, and a cancellation waits for the provider.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: str
+    locale: str
+    customer: DirectCustomer | None = None
+    subscriptions: tuple[DirectSubscription, ...] = ()
+    prices: dict[str, DirectPrice] = {}
+    coupons: dict[str, DirectCoupon] = {}
+    capabilities: frozenset[Capability] = frozenset()
+    history: dict[str, History] = {}
+    attributes: dict[str, Scalar] = {}
+    mint_attributes: dict[str, Scalar] = {}
+    is_verified: bool = True
+
+    @property
+    def catalog(self) -> Catalog:
+        return Catalog(prices=self.prices, coupons=self.coupons)
+
+    def find_subscription(self, subscription_id: str | None) -> DirectSubscription | None:
+        return next((s for s in self.subscriptions if s.id == subscription_id), None)
+
+    def live_subscriptions(self) -> tuple[DirectSubscription, ...]:
+        """Those that are not over."""
+        return tuple(s for s in self.subscriptions if s.status.name != "canceled")
+
+    def history_of(self, subscription_id: str | None) -> History:
+        return self.history.get(subscription_id or "", History())
+
+    def with_subscription(self, settled: DirectSubscription) -> Self:
+        """The same world after the provider has answered with a subscription's new state."""
+        others = tuple(s for s in self.subscriptions if s.id != settled.id)
+        return self.model_copy(update={"subscriptions": (*others, settled)})
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """One session at one instant: whose it is, what it is decided on, and when."""
+
+    session_id: str
+    flow: FlowDefinition
+    world: World
+    now: datetime
+
+    def facts(self, *, subscription_id: str | None, reason: str | None, follow_up: str | None) -> Facts:
+        """The attributes that rules and copy see at this point of the walk."""
+        world = self.world
+        return build_facts(
+            customer=world.customer,
+            subscription=world.find_subscription(subscription_id),
+            history=world.history_of(subscription_id),
+            reason=reason,
+            follow_up=follow_up,
+            mode=world.mode,
+            locale=world.locale,
+            attributes=world.attributes,
+            mint_attributes=world.mint_attributes,
+            now=self.now,
+        )
+
+
+def read_world(stored: Mapping[str, Any]) -> World:
+    return World.model_validate(stored)

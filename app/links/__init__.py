@@ -1,0 +1,1 @@
+"""Cancel links: minted by a merchant's backend, exchanged by one customer's browser."""

@@ -1,0 +1,87 @@
+"""Every SQL statement about links and idempotency records."""
+
+from datetime import datetime
+
+from sqlalchemy import and_, case, delete, or_, update
+from sqlmodel import Session, col, select
+
+from app.db.tables.links import CancelLink, IdempotencyRecord
+
+
+def consume(db: Session, *, token_sha256: str, browser_sha256: str, now: datetime) -> CancelLink | None:
+    """Exchange a link in one statement: of any number at the same instant, one gets a single-use link."""
+    exchanged = (
+        update(CancelLink)
+        .where(
+            col(CancelLink.token_sha256) == token_sha256,
+            col(CancelLink.consumed_at).is_(None),
+            col(CancelLink.revoked_at).is_(None),
+            col(CancelLink.expires_at) > now,
+        )
+        .values(
+            exchanged_at=now,
+            exchange_count=col(CancelLink.exchange_count) + 1,
+            browser_sha256=browser_sha256,
+            consumed_at=case((col(CancelLink.single_use).is_(True), now), else_=None),
+        )
+        .returning(CancelLink)
+    )
+    return db.scalars(exchanged).first()
+
+
+def find_by_token(db: Session, token_sha256: str) -> CancelLink | None:
+    return db.exec(select(CancelLink).where(CancelLink.token_sha256 == token_sha256)).first()
+
+
+def find_link(db: Session, *, app_id: str, link_id: str) -> CancelLink | None:
+    """Another environment's link is not found."""
+    return db.exec(select(CancelLink).where(CancelLink.id == link_id, CancelLink.app_id == app_id)).first()
+
+
+def list_links(
+    db: Session,
+    *,
+    app_id: str,
+    limit: int,
+    before: tuple[datetime, str] | None = None,
+    customer_id: str | None = None,
+) -> list[CancelLink]:
+    """Newest first, from just behind `before` (created_at, id) on."""
+    statement = select(CancelLink).where(CancelLink.app_id == app_id)
+    if customer_id is not None:
+        statement = statement.where(CancelLink.customer_id == customer_id)
+    if before is not None:
+        created_at, link_id = before
+        statement = statement.where(
+            or_(
+                col(CancelLink.created_at) < created_at,
+                and_(col(CancelLink.created_at) == created_at, col(CancelLink.id) < link_id),
+            )
+        )
+    return list(
+        db.exec(statement.order_by(col(CancelLink.created_at).desc(), col(CancelLink.id).desc()).limit(limit))
+    )
+
+
+def find_idempotency(db: Session, *, app_id: str, key_sha256: str, now: datetime) -> IdempotencyRecord | None:
+    record = db.get(IdempotencyRecord, (app_id, key_sha256))
+    return record if record is not None and record.expires_at > now else None
+
+
+def forget_idempotency(db: Session, *, now: datetime, limit: int) -> int:
+    """Delete records that are no longer honoured, the oldest first."""
+    due = (
+        select(IdempotencyRecord.app_id, IdempotencyRecord.key_sha256)
+        .where(IdempotencyRecord.expires_at <= now)
+        .order_by(col(IdempotencyRecord.expires_at))
+        .limit(limit)
+    )
+    rows = db.exec(due).all()
+    for app_id, key_sha256 in rows:
+        db.connection().execute(
+            delete(IdempotencyRecord).where(
+                col(IdempotencyRecord.app_id) == app_id,
+                col(IdempotencyRecord.key_sha256) == key_sha256,
+            )
+        )
+    return len(rows)

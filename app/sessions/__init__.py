@@ -1,0 +1,1 @@
+"""One customer's walk through a flow, from the exchange of a link to its outcome."""

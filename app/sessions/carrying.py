@@ -1,0 +1,197 @@
+"""Sees a change through at the provider: tried at once for as long as a customer waits, and by the worker after that."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlmodel import Session
+
+from app.connections import service as connections
+from app.core.billing import (
+    Cancel,
+    ChangeRequest,
+    Discount,
+    Pause,
+    PlanChange,
+    ProviderUnavailable,
+    parse_change,
+)
+from app.core.direct import DirectSubscription
+from app.core.eligibility import automation_blockers, eligibility
+from app.core.facts import History
+from app.core.flow import FlowDefinition, Offer
+from app.core.flow_check import offers_of
+from app.core.world import World, read_world
+from app.db import outbox
+from app.db.tables.accounts import Environment
+from app.db.tables.effects import Effect
+from app.db.tables.links import CancelLink
+from app.db.tables.sessions import CancelSession
+from app.effects import service as effects
+from app.effects.service import Settlement
+from app.flows import service as flows
+from app.sessions import queries, service
+from app.sessions.ports import SessionPorts
+
+PATIENCE_S: Final = 8.0  # how long a customer's request waits for the provider
+WORKER_PATIENCE_S: Final = 30.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    effect: Effect
+    environment: Environment
+    flow: FlowDefinition
+    world: World
+    history: History
+    waits_for: Sequence[str]
+    direct_customer: dict[str, Any] | None
+    direct_subscriptions: list[dict[str, Any]] | None
+
+
+async def try_now(ports: SessionPorts, jobs: Sequence[outbox.Job]) -> None:
+    """Try changes that were just written and are leased to this process; what does not get through in time is given
+    to the worker. Returns in any case within PATIENCE_S a job, and raises nothing that the customer would see."""
+    for job in jobs:
+        try:
+            await _carry_out(ports, job, patience_s=PATIENCE_S, finishes_job=True)
+        except outbox.RetryLater as later:
+            due_at = effects.next_try(job.attempts, now=ports.clock.now(), retry_after=later.after_s)
+            await ports.database.write(
+                service.put_off,
+                effect_id=job.subject_id,
+                job=job,
+                holder=ports.holder,
+                error=str(later),
+                due_at=due_at,
+            )
+
+
+async def work_on(ports: SessionPorts, job: outbox.Job) -> None:
+    """The worker's handler for an effect. Raises outbox.RetryLater while it is not known what became of it."""
+    await _carry_out(ports, job, patience_s=WORKER_PATIENCE_S, finishes_job=False)
+
+
+async def _carry_out(ports: SessionPorts, job: outbox.Job, *, patience_s: float, finishes_job: bool) -> None:
+    effect_id = job.subject_id
+    now = ports.clock.now()
+    task = await ports.database.read(_load, effect_id, now)
+    if task is None:
+        return
+    if task.waits_for:
+        raise outbox.RetryLater("an earlier change of this session is not settled yet", after_s=1)
+    settlement = await _attempt(ports, task, was_tried=job.attempts > 1, patience_s=patience_s, now=now)
+    await ports.database.write(
+        service.settle,
+        effect_id=effect_id,
+        job=job if finishes_job else None,
+        holder=ports.holder,
+        settlement=settlement,
+        now=ports.clock.now(),
+    )
+
+
+async def _attempt(
+    ports: SessionPorts, task: _Task, *, was_tried: bool, patience_s: float, now: datetime
+) -> Settlement:
+    effect = task.effect
+    if now - effect.requested_at > effects.GIVE_UP_AFTER:
+        return Settlement(False, reason="provider_unavailable")
+    provider = connections.connect(
+        task.environment,
+        ports.vault,
+        ports.http,
+        customer=task.direct_customer,
+        subscriptions=task.direct_subscriptions,
+    )
+    try:
+        async with asyncio.timeout(patience_s):
+            return await effects.attempt(
+                provider,
+                _request(task),
+                was_tried=was_tried,
+                is_withdrawn=effect.withdrawn_at is not None,
+                blockers=lambda found: _blockers(task, found, now),
+                now=now,
+            )
+    except ProviderUnavailable as error:
+        if error.reason == effects.NOT_VERIFIED:
+            _log.error("effect %s is not in place although the provider took it", effect.id)
+        raise outbox.RetryLater(error.reason, after_s=error.retry_after) from error
+    except TimeoutError as error:
+        raise outbox.RetryLater("the billing system did not answer in time") from error
+
+
+def _load(db: Session, effect_id: str, now: datetime) -> _Task | None:
+    effect = db.get(Effect, effect_id)
+    if effect is None or effect.status != "pending":
+        return None
+    row = db.get_one(CancelSession, effect.session_id)
+    link = db.get_one(CancelLink, row.link_id) if row.link_id else None
+    subscription_id = effect.subscription_id or ""
+    history = queries.history_of(
+        db,
+        app_id=row.app_id,
+        customer_id=row.customer_id,
+        subscription_ids=[subscription_id],
+        now=now,
+    )
+    return _Task(
+        effect=effect,
+        environment=db.get_one(Environment, row.app_id),
+        flow=flows.load(db, row.flow_version_id),
+        world=read_world(row.snapshot),
+        history=history[subscription_id],
+        waits_for=queries.list_unsettled_before(db, effect),
+        direct_customer=link.direct_customer if link else None,
+        direct_subscriptions=link.direct_subscriptions if link else None,
+    )
+
+
+def _request(task: _Task) -> ChangeRequest:
+    effect = task.effect
+    return ChangeRequest(
+        effect_id=effect.id,
+        session_id=effect.session_id,
+        customer_id=effect.customer_id,
+        subscription_id=effect.subscription_id or "",
+        mode=task.environment.mode,
+        change=parse_change(effect.change),
+        shown=effect.shown,
+        requested_at=effect.requested_at,
+    )
+
+
+def _blockers(task: _Task, found: DirectSubscription, now: datetime) -> Sequence[str]:
+    """What has come to stand against the change since the customer was offered it."""
+    change = parse_change(task.effect.change)
+    if isinstance(change, Cancel):
+        return [str(b) for b in automation_blockers(found, task.history, now)]
+    offer = _offer_of(task)
+    if offer is None:
+        return ()
+    return [
+        str(blocker)
+        for blocker in eligibility(
+            offer,
+            subscription=found,
+            customer=task.world.customer,
+            history=task.history,
+            capabilities=task.world.capabilities,
+            flow_cooldowns=task.flow.cooldowns,
+            catalog=task.world.catalog,
+            now=now,
+            accepted_in_session=False,
+        )
+    ]
+
+
+def _offer_of(task: _Task) -> Offer | None:
+    if task.effect.shown is None:
+        return None
+    offer_id = task.effect.shown.get("offerId")
+    return next((offer for _, offer in offers_of(task.flow) if offer.id == offer_id), None)

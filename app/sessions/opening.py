@@ -1,0 +1,241 @@
+"""Opens a session: asks the billing provider and the merchant's customer data endpoint, once and at the same time,
+within one deadline. Neither can stop the walk; what they did not say is left out and the reason kept."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlmodel import Session
+
+from app.accounts import service as accounts
+from app.connections import customer_data
+from app.connections import service as connections
+from app.connections.customer_data import CustomerData, Endpoint
+from app.core.billing import BillingProvider, Catalog, ProviderError
+from app.core.direct import DirectCustomer, DirectSubscription
+from app.core.facts import History, Scalar
+from app.core.flow import FlowDefinition, PlanChangeOffer
+from app.core.flow_check import offers_of
+from app.core.world import World
+from app.db.tables.accounts import Environment
+from app.db.tables.links import CancelLink
+from app.db.tables.sessions import CancelSession
+from app.flows import service as flows
+from app.sessions import queries, service
+from app.sessions.ports import SessionPorts
+
+_WAIT_STEP_S: Final = 0.05
+_GRACE: Final = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is to be asked of whom. `endpoint` is None where there is none, or it may not be called now."""
+
+    environment: Environment
+    flow: FlowDefinition
+    customer_id: str
+    subscription_id: str | None
+    locale: str
+    mint_attributes: dict[str, Scalar]
+    direct_customer: dict[str, Any] | None
+    direct_subscriptions: list[dict[str, Any]] | None
+    endpoint: Endpoint | None
+    skipped: str | None
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Billing:
+    customer: DirectCustomer | None = None
+    subscriptions: tuple[DirectSubscription, ...] = ()
+    catalog: Catalog = field(default_factory=Catalog)
+    is_verified: bool = False
+
+
+async def open_session(ports: SessionPorts, session_id: str) -> None:
+    """Open the session if it is this process's to open; otherwise wait, within the deadline, for whoever does it.
+
+    Safe to call any number of times and from any process: the endpoint is called at most once a session, even if the
+    process that called it died.
+    """
+    now = ports.clock.now()
+    order = await ports.database.write(_claim, session_id=session_id, ports=ports, now=now)
+    if order is None:
+        await _wait_for_another(ports, session_id)
+        return
+    billing, data = await _ask_both(ports, session_id, order, now)
+    history = await ports.database.read(
+        queries.history_of,
+        app_id=order.environment.app_id,
+        customer_id=billing.customer.id if billing.customer else order.customer_id,
+        subscription_ids=[s.id for s in billing.subscriptions],
+        now=now,
+    )
+    await ports.database.write(_store, ports, session_id, order, billing, data, history, now)
+
+
+def _claim(db: Session, *, session_id: str, ports: SessionPorts, now: datetime) -> _Order | None:
+    row = queries.lock_session(db, session_id)
+    if row is None or row.phase != "opening":
+        return None
+    is_ours = row.opening_by == ports.holder and row.opened_at is None and row.revision == 0
+    until = now + service.OPENING_LEASE
+    if is_ours:
+        row.revision = 1  # from here on a second request of this process waits like any other
+    elif not queries.claim_opening(db, session_id=session_id, holder=ports.holder, now=now, until=until):
+        return None
+    return _order(db, row, ports, is_first=is_ours, now=now)
+
+
+def _order(db: Session, row: CancelSession, ports: SessionPorts, *, is_first: bool, now: datetime) -> _Order:
+    environment = db.get_one(Environment, row.app_id)
+    link = db.get_one(CancelLink, row.link_id) if row.link_id else None
+    endpoint, skipped = None, None
+    if environment.customer_data_url:
+        resting = environment.customer_data_skip_until
+        if not is_first:
+            skipped = "interrupted"
+        elif resting is not None and resting > now:
+            skipped = "skipped_after_failures"
+        else:
+            endpoint = Endpoint(
+                url=environment.customer_data_url,
+                api_key=accounts.signing_key(
+                    db, ports.vault, app_id=row.app_id, minted_with=link.api_key_id if link else None
+                ),
+                secret=ports.vault.open(environment.customer_data_secret)
+                if environment.customer_data_secret
+                else None,
+            )
+    return _Order(
+        environment=environment,
+        flow=flows.load(db, row.flow_version_id),
+        customer_id=row.customer_id,
+        subscription_id=row.subscription_id,
+        locale=row.locale,
+        mint_attributes=link.attributes if link else {},
+        direct_customer=link.direct_customer if link else None,
+        direct_subscriptions=link.direct_subscriptions if link else None,
+        endpoint=endpoint,
+        skipped=skipped,
+        deadline_s=environment.customer_data_timeout_ms / 1000,
+    )
+
+
+async def _ask_both(
+    ports: SessionPorts, session_id: str, order: _Order, now: datetime
+) -> tuple[_Billing, CustomerData]:
+    """One deadline for everything: an id that the endpoint replaces is looked up in what is left of it."""
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + order.deadline_s
+    billing, data = await asyncio.gather(
+        _look_up(ports, order, order.customer_id, ends_at),
+        _ask_endpoint(ports, session_id, order, now),
+    )
+    if data.customer_id and data.customer_id != order.customer_id:
+        billing = await _look_up(ports, order, data.customer_id, ends_at)
+    return billing, data
+
+
+async def _ask_endpoint(ports: SessionPorts, session_id: str, order: _Order, now: datetime) -> CustomerData:
+    if order.endpoint is None:
+        return CustomerData(reason=order.skipped)
+    return await customer_data.ask(
+        ports.http,
+        order.endpoint,
+        customer_id=order.customer_id,
+        message_id=f"msg_{session_id}",
+        now=now,
+        deadline_s=order.deadline_s,
+    )
+
+
+async def _look_up(ports: SessionPorts, order: _Order, customer_id: str, ends_at: float) -> _Billing:
+    try:
+        async with asyncio.timeout_at(ends_at):
+            provider = connections.connect(
+                order.environment,
+                ports.vault,
+                ports.http,
+                customer=order.direct_customer,
+                subscriptions=order.direct_subscriptions,
+            )
+            customer, subscriptions, catalog = await asyncio.gather(
+                provider.find_customer(customer_id),
+                provider.list_subscriptions(customer_id),
+                _load_catalog(provider, order.flow),
+            )
+    except (ProviderError, TimeoutError):
+        return _Billing()
+    return _Billing(customer, tuple(subscriptions), catalog, is_verified=True)
+
+
+async def _load_catalog(provider: BillingProvider, flow: FlowDefinition) -> Catalog:
+    """The prices and coupons that the flow's offers name; nothing is asked where they name none."""
+    offers = [offer for _, offer in offers_of(flow)]
+    prices = [
+        plan.price_id
+        for offer in offers
+        if isinstance(offer, PlanChangeOffer)
+        for plan in offer.plans
+        if plan.price is None
+    ]
+    coupons = [c for offer in offers if (c := getattr(offer, "coupon_id", None))]
+    if not prices and not coupons:
+        return Catalog()
+    return await provider.load_catalog(sorted(set(prices)), sorted(set(coupons)))
+
+
+def _store(
+    db: Session,
+    ports: SessionPorts,
+    session_id: str,
+    order: _Order,
+    billing: _Billing,
+    data: CustomerData,
+    history: dict[str, History],
+    now: datetime,
+) -> None:
+    row = queries.lock_session(db, session_id)
+    if row is None:
+        return
+    row.data_call_reason = data.reason or (
+        f"dropped: {', '.join(data.dropped)}"[:500] if data.dropped else None
+    )
+    if order.endpoint is not None:
+        connections.count_customer_data(db, app_id=row.app_id, has_failed=data.is_failure, now=now)
+    world = World(
+        mode=row.mode,
+        locale=order.locale,
+        customer=billing.customer,
+        subscriptions=billing.subscriptions,
+        prices=dict(billing.catalog.prices),
+        coupons=dict(billing.catalog.coupons),
+        capabilities=connections.capabilities_of(order.environment.provider),
+        history=history,
+        attributes=dict(data.attributes),
+        mint_attributes=order.mint_attributes,
+        is_verified=billing.is_verified,
+    )
+    if data.customer_id:
+        row.customer_id = data.customer_id
+    service.open_with(
+        db,
+        session_id=session_id,
+        holder=ports.holder,
+        world=world,
+        subscription_id=data.subscription_id or order.subscription_id,
+        now=now,
+    )
+
+
+async def _wait_for_another(ports: SessionPorts, session_id: str) -> None:
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + service.OPENING_LEASE.total_seconds() / 2
+    while loop.time() < ends_at:
+        row = await ports.database.read(queries.find_session, session_id)
+        if row is None or row.phase != "opening":
+            return
+        await asyncio.sleep(_WAIT_STEP_S)

@@ -1,0 +1,199 @@
+"""Every SQL statement about sessions, their offers and a customer's history."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, or_, update
+from sqlmodel import Session, col, select
+
+from app.core.billing import Pause, parse_change
+from app.core.facts import History
+from app.core.state import OfferStatus, Phase
+from app.db.tables.effects import Effect
+from app.db.tables.sessions import CancelSession, SessionOffer
+
+YEAR = timedelta(days=365)
+SAVES = ("discount", "pause", "plan_change", "trial_extension")
+
+
+def lock_session(db: Session, session_id: str) -> CancelSession | None:
+    """The session, held against every other writer until the transaction ends (SQLite has one writer anyway)."""
+    return db.exec(select(CancelSession).where(CancelSession.id == session_id).with_for_update()).first()
+
+
+def find_session(db: Session, session_id: str) -> CancelSession | None:
+    return db.get(CancelSession, session_id)
+
+
+def find_session_of_link(db: Session, *, link_id: str, browser_sha256: str) -> CancelSession | None:
+    """The newest session that this browser opened with this link."""
+    return db.exec(
+        select(CancelSession)
+        .where(CancelSession.link_id == link_id, CancelSession.browser_sha256 == browser_sha256)
+        .order_by(col(CancelSession.created_at).desc())
+        .limit(1)
+    ).first()
+
+
+def claim_opening(db: Session, *, session_id: str, holder: str, now: datetime, until: datetime) -> bool:
+    """Take over an opening whose holder died. False where somebody is at it, or it is done."""
+    claimed = db.connection().execute(
+        update(CancelSession)
+        .where(
+            col(CancelSession.id) == session_id,
+            col(CancelSession.phase) == Phase.OPENING,
+            or_(col(CancelSession.opening_until).is_(None), col(CancelSession.opening_until) <= now),
+        )
+        .values(opening_by=holder, opening_until=until)
+    )
+    return claimed.rowcount == 1
+
+
+def list_idle(db: Session, *, seen_before: datetime, limit: int) -> list[CancelSession]:
+    """Open sessions that nobody has touched since; not those with a change under way."""
+    resting = (Phase.OPENING, Phase.CHOOSING, Phase.WALKING, Phase.TROUBLE, Phase.SCHEDULED, Phase.PAUSED)
+    return list(
+        db.exec(
+            select(CancelSession)
+            .where(
+                col(CancelSession.phase).in_(resting),
+                col(CancelSession.last_seen_at) <= seen_before,
+                col(CancelSession.closed_at).is_(None),
+            )
+            .order_by(col(CancelSession.last_seen_at))
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+    )
+
+
+def list_unsettled_before(db: Session, effect: Effect) -> list[str]:
+    """Changes of the same session that were asked for earlier and are not settled; they go first."""
+    return list(
+        db.exec(
+            select(Effect.id)
+            .where(
+                Effect.session_id == effect.session_id,
+                Effect.status == "pending",
+                col(Effect.requested_at) <= effect.requested_at,
+                Effect.id != effect.id,
+            )
+            .order_by(col(Effect.requested_at))
+        )
+    )
+
+
+def lock_effect_and_session(db: Session, effect_id: str) -> tuple[Effect, CancelSession] | None:
+    """Both, the session first: whoever submits a step takes them in that order too."""
+    effect = db.get(Effect, effect_id)
+    row = lock_session(db, effect.session_id) if effect else None
+    if effect is None or row is None:
+        return None
+    db.refresh(effect, with_for_update=True)
+    return effect, row
+
+
+def note_try(db: Session, effect_id: str, *, error: str) -> None:
+    """Count a try that did not get through."""
+    db.connection().execute(
+        update(Effect)
+        .where(col(Effect.id) == effect_id)
+        .values(last_error=error, attempts=col(Effect.attempts) + 1)
+    )
+
+
+def withdraw(db: Session, effect_id: str, now: datetime) -> None:
+    """The customer went on to cancel: the change is not to be sent any more, if it has not been."""
+    db.connection().execute(
+        update(Effect)
+        .where(col(Effect.id) == effect_id, col(Effect.status) == "pending")
+        .values(withdrawn_at=now)
+    )
+
+
+def list_offers(db: Session, session_id: str) -> list[SessionOffer]:
+    return list(
+        db.exec(
+            select(SessionOffer)
+            .where(SessionOffer.session_id == session_id)
+            .order_by(col(SessionOffer.presented_at))
+        )
+    )
+
+
+def history_of(
+    db: Session, *, app_id: str, customer_id: str, subscription_ids: Iterable[str], now: datetime
+) -> dict[str, History]:
+    """What the customer did here before, by subscription. Cooldowns count per customer, a pause per subscription."""
+    accepted = db.exec(
+        select(SessionOffer)
+        .where(
+            SessionOffer.app_id == app_id,
+            SessionOffer.customer_id == customer_id,
+            col(SessionOffer.kind).in_(SAVES),
+            col(SessionOffer.accepted_at).is_not(None),
+            SessionOffer.status == OfferStatus.APPLIED,
+        )
+        .order_by(col(SessionOffer.accepted_at).desc())
+        .limit(200)
+    ).all()
+    sessions = db.exec(
+        select(func.count())
+        .select_from(CancelSession)
+        .where(CancelSession.app_id == app_id, CancelSession.customer_id == customer_id)
+    ).one()
+    recent = [o for o in accepted if o.accepted_at is not None and o.accepted_at > now - YEAR]
+    last_by_kind: dict[str, datetime] = {}
+    for offer in accepted:
+        if offer.accepted_at is not None:
+            last_by_kind.setdefault(offer.kind, offer.accepted_at)
+    pauses = _pauses(db, app_id=app_id, customer_id=customer_id)
+    shared = History(
+        sessions=sessions,
+        pauses_12m=sum(o.kind == "pause" for o in recent),
+        discounts_12m=sum(o.kind == "discount" for o in recent),
+        saves_12m=len(recent),
+        last_discount_at=last_by_kind.get("discount"),
+        last_by_kind=last_by_kind,
+        trial_extensions=sum(o.kind == "trial_extension" for o in accepted),
+    )
+    return {
+        subscription_id: _with_pause(shared, pauses.get(subscription_id, ()), now)
+        for subscription_id in subscription_ids
+    }
+
+
+def _pauses(db: Session, *, app_id: str, customer_id: str) -> dict[str, list[Effect]]:
+    """The pauses and resumptions that were carried out, oldest first, by subscription."""
+    rows = db.exec(
+        select(Effect)
+        .join(CancelSession, col(CancelSession.id) == Effect.session_id)
+        .where(
+            CancelSession.app_id == app_id,
+            CancelSession.customer_id == customer_id,
+            Effect.status == "applied",
+            col(Effect.type).in_(("pause", "resume")),
+        )
+        .order_by(col(Effect.applied_at))
+        .limit(200)
+    )
+    by_subscription: dict[str, list[Effect]] = {}
+    for effect in rows:
+        by_subscription.setdefault(effect.subscription_id or "", []).append(effect)
+    return by_subscription
+
+
+def _with_pause(shared: History, effects: Sequence[Effect], now: datetime) -> History:
+    """Add how the subscription's last pause ended: on its date, or by a resumption before it."""
+    resumes_at: datetime | None = None
+    for effect in effects:
+        if effect.type == "pause":
+            change = parse_change(effect.change)
+            resumes_at = change.resumes_at if isinstance(change, Pause) else resumes_at
+        elif resumes_at is not None and effect.applied_at is not None:
+            resumes_at = min(resumes_at, effect.applied_at)
+    if resumes_at is None:
+        return shared
+    is_running = resumes_at > now
+    return replace(shared, paused_by_us=is_running, last_pause_ended_at=None if is_running else resumes_at)

@@ -1,0 +1,389 @@
+"""Begins, advances, settles and closes sessions: one unit of work each, in which the walk's decision becomes rows.
+
+Talks to no network; opening.py and carrying.py do that between these units.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlmodel import Session
+
+from app.core.billing import dump_change
+from app.core.errors import NotFound
+from app.core.events import EventType, session_started
+from app.core.path import Path, find_path
+from app.core.session import (
+    Command,
+    Decision,
+    Mistake,
+    NewEffect,
+    Settle,
+    advance,
+    ending,
+    open_walk,
+    resting_outcome,
+)
+from app.core.state import OfferRecord, OfferStatus, Phase, SessionState
+from app.core.world import Walk, World, read_world
+from app.db import outbox
+from app.db.base import new_id
+from app.db.tables.accounts import Environment
+from app.db.tables.effects import Effect
+from app.db.tables.sessions import CancelSession, SessionOffer
+from app.effects.service import Settlement
+from app.flows import service as flows
+from app.links import service as links
+from app.sessions import queries
+from app.webhooks import service as webhooks
+
+EFFECT_JOB: Final = "effect"
+IDLE_AFTER: Final = timedelta(minutes=60)
+LIFE: Final = timedelta(hours=24)
+OPENING_LEASE: Final = timedelta(seconds=10)
+EFFECT_LEASE: Final = timedelta(seconds=15)
+_SWEEP: Final = 100
+
+
+class SessionNotYours(NotFound):
+    """No such session, or another browser's: the same answer, so that neither can be told apart."""
+
+    code = "session_not_yours"
+    status = 403
+    user_message = "This page belongs to another browser."
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    session_id: str
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a session stands, with all that a screen of it shows."""
+
+    row: CancelSession
+    environment: Environment
+    walk: Walk
+    state: SessionState
+    path: Path | None
+
+    @property
+    def is_opening(self) -> bool:
+        return self.state.phase is Phase.OPENING
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What a command led to: the new standing, what is to be put right, and the changes to try at once."""
+
+    standing: Standing
+    mistakes: tuple[Mistake, ...] = ()
+    jobs: tuple[outbox.Job, ...] = ()
+
+
+def begin(
+    db: Session,
+    *,
+    token_sha256: str,
+    browser_sha256: str,
+    locale: str,
+    holder: str,
+    now: datetime,
+) -> Begun:
+    """Exchange a link for a session of this browser, in one transaction.
+
+    The browser that exchanged the link before gets its session back. Raises links.LinkNotUsable for everyone else and
+    for a link that is over.
+    """
+    exchanged = links.exchange(db, token_sha256=token_sha256, browser_sha256=browser_sha256, now=now)
+    link = exchanged.link
+    if not exchanged.is_new:
+        known = queries.find_session_of_link(db, link_id=link.id, browser_sha256=browser_sha256)
+        if known is not None and (link.single_use or not is_over(known, now)):
+            return Begun(known.id, is_new=False)
+        links.exchange(db, token_sha256=token_sha256, browser_sha256=browser_sha256, now=now, anew=True)
+    environment = db.get_one(Environment, link.app_id)
+    version = flows.get_published(db, environment.organization_id)
+    session = CancelSession(
+        id=new_id("cs"),
+        app_id=link.app_id,
+        link_id=link.id,
+        flow_version_id=version.id,
+        customer_id=link.customer_id,
+        subscription_id=link.subscription_id,
+        mode=environment.mode,
+        browser_sha256=browser_sha256,
+        phase=Phase.OPENING,
+        locale=link.locale or locale,
+        return_url=link.return_url,
+        created_at=now,
+        last_seen_at=now,
+        expires_at=now + LIFE,
+        opening_by=holder,
+        opening_until=now + OPENING_LEASE,
+        data_call_claimed_at=now if environment.customer_data_url else None,
+        state=SessionState().model_dump(mode="json", exclude_defaults=True),
+    )
+    db.add(session)
+    return Begun(session.id, is_new=True)
+
+
+def find_standing(db: Session, *, session_id: str, browser_sha256: str, now: datetime) -> Standing:
+    """The session as it is now, for the browser it belongs to. Reads only. Raises SessionNotYours."""
+    row = queries.find_session(db, session_id)
+    if row is None or row.browser_sha256 != browser_sha256:
+        raise SessionNotYours
+    return _standing(db, row, now)
+
+
+def is_over(row: CancelSession, now: datetime) -> bool:
+    """Too long ago to go on: the browser's cookie has run out with it. A finished session's result stays as long."""
+    return now >= row.expires_at
+
+
+def is_idle(row: CancelSession, now: datetime) -> bool:
+    """Left alone for an hour; it can be taken up again until it is over."""
+    is_resting = row.phase not in (Phase.FINISHED, Phase.WORKING, Phase.OPENING)
+    return is_resting and (row.closed_at is not None or now - row.last_seen_at >= IDLE_AFTER)
+
+
+def submit(
+    db: Session, *, session_id: str, browser_sha256: str, command: Command, holder: str, now: datetime
+) -> Submitted:
+    """Carry out a customer's command; takes a session that was left alone up again.
+
+    State, offers, changes to be made and events are written together or not at all. The changes come back leased to
+    `holder`, who tries them at once. Raises SessionNotYours.
+    """
+    row = queries.lock_session(db, session_id)
+    if row is None or row.browser_sha256 != browser_sha256:
+        raise SessionNotYours
+    if is_over(row, now):
+        return Submitted(_standing(db, row, now))
+    _touch(row, now)
+    standing = _standing(db, row, now)
+    decision = advance(standing.walk, standing.state, command)
+    if decision.mistakes or decision.state is standing.state:
+        return Submitted(standing, decision.mistakes)
+    jobs = _record(db, row, standing.state, decision, holder=holder, now=now)
+    return Submitted(_standing(db, row, now, decision.state), jobs=jobs)
+
+
+def take_up(db: Session, *, session_id: str, browser_sha256: str, now: datetime) -> None:
+    """Go on with a session that was left alone; answers are as they were. Raises SessionNotYours."""
+    row = queries.lock_session(db, session_id)
+    if row is None or row.browser_sha256 != browser_sha256:
+        raise SessionNotYours
+    if not is_over(row, now):
+        _touch(row, now)
+
+
+def open_with(
+    db: Session, *, session_id: str, holder: str, world: World, subscription_id: str | None, now: datetime
+) -> bool:
+    """Write down what a session is decided on, and its first screen. False if somebody else has opened it."""
+    row = queries.lock_session(db, session_id)
+    if row is None or row.phase != Phase.OPENING or row.opening_by != holder:
+        return False
+    row.snapshot = world.to_json()
+    if world.customer is not None:
+        row.customer_id = world.customer.id
+    row.opened_at = now
+    row.opening_by = row.opening_until = None
+    walk = Walk(row.id, flows.load(db, row.flow_version_id), world, now)
+    decision = open_walk(walk, subscription_id=subscription_id)
+    started = session_started(
+        session_id=row.id,
+        customer_id=row.customer_id,
+        flow_version_id=row.flow_version_id,
+        customer=world.customer,
+        subscriptions=world.subscriptions,
+    )
+    decision = replace(decision, events=(started, *decision.events))
+    _record(db, row, SessionState(), decision, holder=holder, now=now)
+    return True
+
+
+def settle(
+    db: Session, *, effect_id: str, job: outbox.Job | None, holder: str, settlement: Settlement, now: datetime
+) -> None:
+    """Write down what became of a change, and take its session on. A change that is settled already stays as it is.
+
+    With `job` the outbox row is finished in the same transaction; without, the worker does it.
+    """
+    locked = queries.lock_effect_and_session(db, effect_id)
+    if locked is None or locked[0].status != "pending":
+        return
+    effect, row = locked
+    effect.status = "applied" if settlement.is_applied else "failed"
+    effect.applied_at = now if settlement.is_applied else None
+    effect.failed_reason = None if settlement.is_applied else settlement.reason
+    effect.reference = settlement.reference
+    effect.confirmation = settlement.confirmation
+    if settlement.subscription is not None:
+        effect.subscription_id = settlement.subscription.id
+    if job is not None:
+        outbox.finish(db, job, holder)
+    if settlement.subscription is not None:
+        row.snapshot = read_world(row.snapshot).with_subscription(settlement.subscription).to_json()
+    standing = _standing(db, row, now)
+    decision = advance(
+        standing.walk,
+        standing.state,
+        Settle(
+            effect_id=effect_id,
+            is_applied=settlement.is_applied,
+            reason=settlement.reason,
+            message=settlement.message,
+            can_retry=settlement.can_retry,
+            subscription_id=settlement.subscription.id if settlement.subscription else None,
+            reference=settlement.reference,
+        ),
+    )
+    _record(db, row, standing.state, decision, holder=holder, now=now)
+
+
+def put_off(
+    db: Session, *, effect_id: str, job: outbox.Job | None, holder: str, error: str, due_at: datetime
+) -> None:
+    """Note why a try did not get through; with `job`, give it back to the worker."""
+    queries.note_try(db, effect_id, error=error[:500])
+    if job is not None:
+        outbox.retry(db, job, holder, due_at=due_at, error=error)
+
+
+def close_idle(db: Session, *, now: datetime) -> int:
+    """Close the sessions that were left alone for an hour, up to a hundred of them. Returns how many."""
+    idle = queries.list_idle(db, seen_before=now - IDLE_AFTER, limit=_SWEEP)
+    for row in idle:
+        state = SessionState.model_validate(row.state)
+        outcome = resting_outcome(state)
+        row.closed_at = now
+        row.outcome = outcome
+        completed = ending(EventType.SESSION_COMPLETED, state, outcome)
+        row.event_count = webhooks.emit(
+            db, app_id=row.app_id, session_id=row.id, events=(completed,), after=row.event_count, now=now
+        )
+    return len(idle)
+
+
+# --- From decisions to rows -----------------------------------------------------------------------------------------
+
+
+def _record(
+    db: Session, row: CancelSession, before: SessionState, decision: Decision, *, holder: str, now: datetime
+) -> tuple[outbox.Job, ...]:
+    state = decision.state
+    row.state = state.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"views"})
+    row.steps_viewed = [view.model_dump(mode="json", exclude_none=True) for view in state.views]
+    row.phase = state.phase
+    row.outcome = state.outcome
+    row.closed_at = state.finished_at
+    row.subscription_id = state.subscription_id or row.subscription_id
+    row.revision += 1
+    _keep_explanations(row, decision.considered)
+    known = {offer.decision_id: offer for offer in before.offers}
+    for offer in state.offers:
+        if known.get(offer.decision_id) != offer:
+            _keep_offer(db, row, offer, is_new=offer.decision_id not in known, now=now)
+    if decision.withdrawn:
+        queries.withdraw(db, decision.withdrawn, now)
+    jobs = tuple(_keep_effect(db, row, state, effect, holder, now) for effect in decision.effects)
+    row.event_count = webhooks.emit(
+        db, app_id=row.app_id, session_id=row.id, events=decision.events, after=row.event_count, now=now
+    )
+    return jobs
+
+
+def _keep_offer(db: Session, row: CancelSession, offer: OfferRecord, *, is_new: bool, now: datetime) -> None:
+    if is_new:
+        kept = SessionOffer(
+            id=offer.decision_id,
+            session_id=row.id,
+            app_id=row.app_id,
+            customer_id=row.customer_id,
+            subscription_id=row.subscription_id,
+            offer_id=offer.shown.offer_id,
+            kind=offer.shown.kind,
+            placement=offer.placement,
+            presented_at=offer.presented_at,
+            status=offer.status,
+            shown=offer.shown.to_wire(),
+        )
+        db.add(kept)
+    else:
+        kept = db.get_one(SessionOffer, offer.decision_id)
+    kept.status = offer.status
+    kept.effect_id = offer.effect_id
+    match offer.status:
+        case OfferStatus.DECLINED:
+            kept.declined_at = offer.answered_at
+        case OfferStatus.ACCEPTED:
+            kept.accepted_at = offer.answered_at
+        case OfferStatus.APPLIED:
+            kept.accepted_at, kept.settled_at = offer.answered_at, now
+        case OfferStatus.FAILED:
+            kept.settled_at = now
+        case OfferStatus.PRESENTED:
+            pass
+
+
+def _keep_effect(
+    db: Session, row: CancelSession, state: SessionState, new: NewEffect, holder: str, now: datetime
+) -> outbox.Job:
+    """The change and the job that sees it through, born leased to who tries it at once."""
+    offer = state.offer(new.decision_id)
+    db.flush()  # the session row first: the effect refers to it
+    db.add(
+        Effect(
+            id=new.effect_id,
+            app_id=row.app_id,
+            session_id=row.id,
+            decision_id=new.decision_id,
+            customer_id=row.customer_id,
+            subscription_id=new.subscription_id,
+            type=new.change.type,
+            change=dump_change(new.change),
+            shown=offer.shown.to_wire() if offer else None,
+            requested_at=now,
+        )
+    )
+    return outbox.enqueue(
+        db,
+        kind=EFFECT_JOB,
+        subject_id=new.effect_id,
+        due_at=now,
+        locked_by=holder,
+        locked_until=now + EFFECT_LEASE,
+    )
+
+
+def _keep_explanations(row: CancelSession, considered: dict[str, Any]) -> None:
+    """Why each rule did or did not match, once for each place: as it was when the customer came there."""
+    known = {entry["at"] for entry in row.explanations}
+    fresh = [{"at": place, "why": why} for place, why in considered.items() if place not in known]
+    if fresh:
+        row.explanations = [*row.explanations, *fresh]
+
+
+def _standing(db: Session, row: CancelSession, now: datetime, state: SessionState | None = None) -> Standing:
+    environment = db.get_one(Environment, row.app_id)
+    walk = Walk(row.id, flows.load(db, row.flow_version_id), _world_of(row), now)
+    if state is None:
+        state = SessionState.model_validate({**row.state, "views": row.steps_viewed})
+    path = find_path(walk, state) if state.phase is Phase.WALKING else None
+    return Standing(row, environment, walk, state, path)
+
+
+def _world_of(row: CancelSession) -> World:
+    return read_world(row.snapshot) if row.snapshot else World(mode=row.mode, locale=row.locale)
+
+
+def _touch(row: CancelSession, now: datetime) -> None:
+    """Somebody is here: a session that was closed for being left alone is open again."""
+    row.last_seen_at = now
+    if row.closed_at is not None and row.phase != Phase.FINISHED:
+        row.closed_at = None
+        row.outcome = None

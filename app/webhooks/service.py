@@ -1,0 +1,35 @@
+"""Records events in the transaction of the change they report. Sends nothing."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlmodel import Session
+
+from app.core.events import Event
+from app.db.base import new_id
+from app.db.tables.events import EventRow
+
+
+def emit(
+    db: Session,
+    *,
+    app_id: str,
+    events: Sequence[Event],
+    now: datetime,
+    session_id: str | None = None,
+    after: int = 0,
+) -> int:
+    """Write the events, in order; within a session they are numbered from `after` + 1. Returns the last number."""
+    for number, event in enumerate(events, start=after + 1):
+        db.add(
+            EventRow(
+                id=new_id("evt"),
+                app_id=app_id,
+                session_id=session_id,
+                type=str(event.type),
+                sequence=number if session_id else 0,
+                created_at=now,
+                data=event.data,
+            )
+        )
+    return after + len(events)
