@@ -1,4 +1,4 @@
-"""What may be asked of a billing system, in our words: changes, the provider protocol, its errors, reading back.
+"""What may be asked of a billing system, in our words: changes, the protocol, its errors, reading back.
 
 Adapters speak the vendors' words; nothing here knows one.
 """
@@ -47,7 +47,7 @@ DiscountMonths = Annotated[int, *whole(at_least=1, at_most=1200)]
 
 
 class Cancel(Shape):
-    """End the subscription: at the end of what is paid for, or now. `at` is the date that the customer was told."""
+    """End the subscription: at the end of what is paid for, or now. `at` is the date the customer was told."""
 
     type: Literal["cancel"] = "cancel"
     timing: Literal["period_end", "now"]
@@ -144,7 +144,7 @@ def parse_change(obj: object, path: str = "change") -> Change:
 
 
 def dump_change(change: Change) -> dict[str, Any]:
-    """The JSON of a change, as stored and as sent to a merchant's action URL; `parse_change` reads it again."""
+    """The JSON of a change, as stored and as sent to action URLs; `parse_change` reads it again."""
     return change.to_wire()
 
 
@@ -158,8 +158,10 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True)
 class ChangeRequest:
-    """One change to be made. `effect_id` is the idempotency key, the same on every try; `shown` is the offer as the
-    customer saw it, None where there was no offer."""
+    """One change to be made. `effect_id` is the idempotency key, the same on every try.
+
+    `shown` is the offer as the customer saw it, None where there was no offer.
+    """
 
     effect_id: str
     session_id: str
@@ -173,7 +175,7 @@ class ChangeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The provider took the change. `confirmation` says what proves it: reading back, or the merchant's word."""
+    """The provider took the change. `confirmation` says what proves it: reading back, or his word."""
 
     reference: str | None = None
     subscription: DirectSubscription | None = None
@@ -185,12 +187,14 @@ class ProviderError(Exception):
 
 
 class ProviderUnavailable(ProviderError):
-    """It could not be asked, or may or may not have done it (timeout, network, 429, 5xx): read back, try again.
+    """It did not answer as it should (timeout, network, 429, 5xx), and may have done it: read back, try again.
 
     `retry_after` is in seconds, where it named a time.
     """
 
-    def __init__(self, reason: str = "The billing system did not answer.", *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, reason: str = "The billing system did not answer.", *, retry_after: float | None = None
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry_after = retry_after
@@ -209,7 +213,7 @@ class ProviderRefused(ProviderError):
 class BillingProvider(Protocol):
     """A connected billing system, for one environment of one organization: live and test never share one.
 
-    Every method may be called at any time, from several processes at once, and any number of times. Each keeps its
+    Every method may be called at any time, from several processes at once, any number of times. Each keeps its
     own deadline, dials only public (or allowed) addresses, and raises nothing but `ProviderError`:
     `ProviderUnavailable` where a later try may succeed, `ProviderRefused` where it cannot.
     It sees the canonical model only: never a request, HTML, or the database.
@@ -229,45 +233,49 @@ class BillingProvider(Protocol):
         ...
 
     async def find_customer(self, customer_id: str) -> DirectCustomer | None:
-        """The customer, or None if the provider has none of that id in this mode. Called as a session opens; reads."""
+        """The customer, or None for an unknown id in this mode. Called as a session opens; reads."""
         ...
 
     async def find_customers_by_email(self, email: str) -> list[DirectCustomer]:
-        """Everyone with that address, compared without case; empty for nobody. Called by the worker for email
-        verification, only with `Capability.FIND_BY_EMAIL`; reads."""
+        """Everyone with that address, compared without case; empty for nobody.
+
+        Called by the worker for email verification, only with `Capability.FIND_BY_EMAIL`; reads.
+        """
         ...
 
     async def list_subscriptions(self, customer_id: str) -> list[DirectSubscription]:
-        """The customer's subscriptions that are not over, at most 20, newest first; empty for an unknown customer.
-        Called as a session opens; reads."""
+        """The customer's subscriptions that are not over, at most 20, newest first; empty for unknown ones.
+
+        Called as a session opens; reads.
+        """
         ...
 
     async def find_subscription(self, customer_id: str, subscription_id: str) -> DirectSubscription | None:
         """One subscription as it is now, canceled ones too; None if unknown or another customer's.
 
-        Called right before and right after a change, and after a crash to learn whether the change happened: it must
-        not answer from a cache. Reads.
+        Called right before and right after a change, and after a crash to learn whether the change happened:
+        it must not answer from a cache. Reads.
         """
         ...
 
     async def load_catalog(self, price_ids: Sequence[str], coupon_ids: Sequence[str]) -> Catalog:
-        """Those of the named prices and coupons that exist and can be used. Called as a session opens; reads."""
+        """Those of the prices and coupons that can be used. Called as a session opens; reads."""
         ...
 
     async def apply(self, request: ChangeRequest) -> Applied:
         """Make the change. The one method that may move money.
 
         Called only after the effect row is committed; again, with the same `effect_id`, after any
-        `ProviderUnavailable`, crash or kill, possibly by another process. The second call must not do it twice: the
-        adapter hands `effect_id` to the vendor as idempotency key, and where the vendor has none, reads first.
+        `ProviderUnavailable`, crash or kill, possibly by another process. The second call must not do it twice:
+        the adapter hands `effect_id` to the vendor as idempotency key; where there is none, it reads first.
         Exactly `request.change` is applied, never what the flow says by now.
-        `ProviderUnavailable` leaves open whether it happened; `ProviderRefused` means that it did not and will not.
+        `ProviderUnavailable` leaves open whether it happened; `ProviderRefused`: it did not and will not.
         """
         ...
 
 
 def is_in_place(change: Change, subscription: DirectSubscription, now: datetime) -> bool:
-    """Whether the subscription, as just read, shows the change: the proof after `apply`, the question after a crash."""
+    """Whether the subscription, as just read, shows the change: proof after `apply`, question after a crash."""
     status = subscription.status
     is_over = isinstance(status, Canceled)
     match change:
@@ -278,7 +286,8 @@ def is_in_place(change: Change, subscription: DirectSubscription, now: datetime)
         case Uncancel():
             return not is_over and subscription.end is None
         case Discount():
-            return any(_is_that(change, given) for given in subscription.discounts or () if given.is_active(now))
+            discounts = subscription.discounts or ()
+            return any(given.is_active(now) and _is_that(change, given) for given in discounts)
         case Pause():
             return isinstance(status, Paused) and _is_same_date(status.pause.end, change.resumes_at)
         case Resume():

@@ -11,7 +11,9 @@ EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(?P<offset>[Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
+_MOMENT = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(?P<offset>[Zz]|[+-]\d\d:?\d\d)?", re.ASCII
+)
 
 
 def is_date_only(text: str) -> bool:
@@ -55,7 +57,7 @@ def iso(moment: datetime) -> str:
 
 
 def add_months(at: datetime, months: int) -> datetime:
-    """The same day of the month `months` later, or that month's last: 31 January plus one is 28 or 29 February.
+    """The same day of the month `months` later, or its last: 31 January plus one is 28 or 29 February.
 
     Stops at the end of the calendar instead of raising.
     """

@@ -1,4 +1,4 @@
-"""The canonical billing model: customers, subscriptions, prices and coupons, for every provider and on the wire.
+"""The canonical billing model: customers, subscriptions, prices, coupons; for every provider and the wire.
 
 Parses strictly and says where a mistake is; decides nothing about offers.
 """
@@ -69,7 +69,9 @@ class DirectCustomer(Shape):
     @field_validator("email")
     @classmethod
     def _is_an_address(cls, email: str | None) -> str | None:
-        if email is not None and (not is_clean(email) or any(map(str.isspace, email)) or "@" not in email[1:-1]):
+        if email is None:
+            return None
+        if not is_clean(email) or any(map(str.isspace, email)) or "@" not in email[1:-1]:
             raise refusal("Must be an email address.")
         return email
 
@@ -252,11 +254,13 @@ class Future(Shape):
     current_period: Period | None = None
 
 
-SubscriptionStatus = Annotated[Active | Trial | Paused | Canceled | Unpaid | Future, Field(discriminator="name")]
+SubscriptionStatus = Annotated[
+    Active | Trial | Paused | Canceled | Unpaid | Future, Field(discriminator="name")
+]
 
 
 class DirectSubscription(Shape):
-    """What the customer pays for, and where it stands. `end` is set once it is scheduled to end, or has ended."""
+    """What the customer pays for, and where it stands. `end` is set once it is to end, or has ended."""
 
     id: Id
     customer_id: Id | None = None
@@ -326,21 +330,17 @@ def parse_subscriptions(
 ) -> list[DirectSubscription]:
     """Read subscriptions from JSON as it came; currencies left out are the customer's.
 
-    Raises InvalidInput whose fields start with `path`, also for a price without any currency and for an id given twice.
+    Raises InvalidInput whose fields start with `path`, also where no currency is known or an id comes twice.
     """
     try:
         subscriptions = _SUBSCRIPTIONS.validate_python(obj, by_alias=True, by_name=False)
     except ValidationError as error:
         raise InvalidInput(fields=field_errors(error, obj, path=path)) from None
-    subscriptions = with_currency(subscriptions, customer.currency if customer else None)
+    if customer is not None and customer.currency is not None:
+        subscriptions = [subscription.with_currency(customer.currency) for subscription in subscriptions]
     if problems := [*_without_currency(subscriptions, path), *_repeated_ids(subscriptions, path)]:
         raise InvalidInput(fields=problems)
     return subscriptions
-
-
-def with_currency(subscriptions: Sequence[DirectSubscription], currency: str | None) -> list[DirectSubscription]:
-    """The same subscriptions with `currency` wherever a price or an amount off names none."""
-    return [subscription.with_currency(currency) for subscription in subscriptions] if currency else [*subscriptions]
 
 
 def _without_currency(subscriptions: Sequence[DirectSubscription], path: str) -> list[FieldError]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One mistake in what was sent: where (`items[0].price.amount.value`; "" is the whole) and what to do about it."""
+    """One mistake in what was sent: where (`items[0].price.amount.value`; "" is the whole) and what to do."""
 
     field: str
     message: str

@@ -186,7 +186,9 @@ def _customer(customer: DirectCustomer | None) -> Iterator[tuple[str, Fact | Non
     yield "customer.currency", customer.currency
 
 
-def _subscription(subscription: DirectSubscription | None, now: datetime) -> Iterator[tuple[str, Fact | None]]:
+def _subscription(
+    subscription: DirectSubscription | None, now: datetime
+) -> Iterator[tuple[str, Fact | None]]:
     if subscription is None:
         return
     first = subscription.items[0]

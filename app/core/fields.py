@@ -1,4 +1,4 @@
-"""Field types for shapes that outsiders send, and how their mistakes are worded. Bounded, strict, never coercing."""
+"""Field types for shapes that outsiders send, and how mistakes are worded. Bounded, strict, never coercing."""
 
 import json
 import math
@@ -118,7 +118,8 @@ def _decimal(value: object) -> Decimal:
 
 def _whole(value: object) -> object:
     """JSON does not tell 5.0 from 5, and some writers send the former."""
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_MINOR else value
+    is_whole = isinstance(value, float) and value.is_integer() and abs(value) <= MAX_MINOR
+    return int(value) if is_whole else value
 
 
 def _number_out(value: Decimal) -> int | float:
@@ -217,19 +218,15 @@ _MESSAGES: Mapping[str, str] = {
 }
 
 
-def _plural(count: object, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def _at_least(count: int, things: str) -> str:
+    return "Must not be empty." if count == 1 else f"Must have at least {count} {things}."
 
 
 _WORDED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "string_too_short": lambda c: (
-        "Must not be empty." if c["min_length"] == 1 else f"Must have at least {_plural(c['min_length'], 'character')}."
-    ),
-    "string_too_long": lambda c: f"Must have at most {_plural(c['max_length'], 'character')}.",
-    "too_short": lambda c: (
-        "Must not be empty." if c["min_length"] == 1 else f"Must have at least {_plural(c['min_length'], 'entry')}."
-    ),
-    "too_long": lambda c: f"Must have at most {c['max_length']} entries (it has {c['actual_length'] or 'more'}).",
+    "string_too_short": lambda c: _at_least(c["min_length"], "characters"),
+    "string_too_long": lambda c: f"Must have at most {c['max_length']} characters.",
+    "too_short": lambda c: _at_least(c["min_length"], "entries"),
+    "too_long": lambda c: f"Must have at most {c['max_length']} entries.",
     "literal_error": lambda c: f"Must be {c['expected']}.",
     "greater_than": lambda c: f"Must be more than {c['gt']}.",
     "greater_than_equal": lambda c: f"Must be at least {c['ge']}.",
@@ -253,8 +250,8 @@ _UNSEEN = object()
 def field_errors(error: ValidationError, data: object = _UNSEEN, *, path: str = "") -> list[FieldError]:
     """Turn pydantic's findings into ours: paths as the sender writes them, sentences that say what to do.
 
-    `data` is what was validated; with it the names of union members, which pydantic mixes into its paths, are left
-    out. `path` stands before every path. What was sent is never repeated: it may be personal or secret.
+    `data` is what was validated; with it the names of union members, which pydantic mixes into its paths, are
+    left out. `path` stands before every path. What was sent is never repeated: it may be personal or secret.
     """
     found = []
     for detail in error.errors(include_url=False, include_input=False):
@@ -277,7 +274,7 @@ def dotted(location: Sequence[str | int], path: str = "") -> str:
 def _resolve(
     data: object, location: tuple[str | int, ...], *, is_missing: bool
 ) -> tuple[str | int, ...] | None:
-    """The steps of `location` that lead somewhere in `data` (the last may be what is missing), or None if none do."""
+    """The steps of `location` that exist in `data` (but the last, if it is missing); None if they lead nowhere."""
     if not location:
         return ()
     first, rest = location[0], location[1:]

@@ -4,13 +4,14 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
-# ISO 4217 exponents that are not 2. Vendors differ on a few: Stripe bills ISK and UGX in hundredths and has HUF and
-# TWD charges end in 00; an adapter converts at its edge, and here the standard holds.
-EXPONENTS = (
-    dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0)
-    | dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3)
-    | dict.fromkeys("CLF UYW".split(), 4)
-)
+# ISO 4217 exponents that are not 2. Vendors differ on a few: Stripe bills ISK and UGX in hundredths, and wants
+# charges in HUF and TWD to end in 00. An adapter converts at its edge; here the standard holds.
+_BY_EXPONENT = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+EXPONENTS = {code: exponent for exponent, codes in _BY_EXPONENT.items() for code in codes.split()}
 _CODE = re.compile(r"[A-Z]{3}", re.ASCII)
 
 
@@ -29,7 +30,7 @@ def is_currency_code(text: str) -> bool:
 
 
 def divide_half_up(numerator: int, denominator: int) -> int:
-    """The nearest whole number to a quotient of non-negative integers, a half going up, as payment providers round."""
+    """A quotient of non-negative integers, to the nearest whole number, a half going up as providers round."""
     return (2 * numerator + denominator) // (2 * denominator)
 
 
@@ -48,7 +49,8 @@ class Money:
 
     def decimal(self) -> Decimal:
         """The amount in major units, exact: Money(2999, "USD") is Decimal("29.99")."""
-        return Decimal(f"{self.minor}E-{exponent(self.currency)}")  # unlike scaleb, never rounds to the context
+        # Unlike scaleb, this never rounds to the precision of the context.
+        return Decimal(f"{self.minor}E-{exponent(self.currency)}")
 
     def times_percent(self, percent_off: Decimal) -> "Money":
         """The price with `percent_off` percent taken away; the amount taken is what is rounded, half up."""

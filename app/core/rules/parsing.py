@@ -39,7 +39,7 @@ class InvalidRule(InvalidInput):
 
 
 def parse(obj: object, path: str = "") -> Node:
-    """Read a rule from JSON or YAML as it came. Raises InvalidRule, its fields under `path`, and nothing else.
+    """Read a rule from JSON or YAML as it came. Raises only InvalidRule, its fields under `path`.
 
     At most 10 levels and 200 nodes. `all` and `any` need a part: an empty one is a slip that would match
     everybody or nobody. (Built in Python they may be empty: nothing to fail is yes, nothing to match is no.)
