@@ -9,7 +9,9 @@ from hypothesis import settings
 from playwright.sync_api import Browser, Page
 
 from app.db.database import Database
-from tests.support import browser, databases, postgres, run
+from app.main import create_app
+from tests.support import browser, databases, postgres, run, server
+from tests.support.apps import make_settings
 from tests.support.clock import FakeClock
 from tests.support.network import close_network
 
@@ -85,6 +87,17 @@ def database(database_url: str) -> Iterator[Database]:
     """A connected database without rows."""
     with Database(database_url) as connected:
         yield connected
+
+
+@pytest.fixture
+def live_server(database: Database, clock: FakeClock) -> Iterator[str]:
+    """Leavewell itself on a loopback port, with this test's database and clock; its address."""
+    listener = server.listen()
+    settings = make_settings(
+        database.url.render_as_string(hide_password=False), base_url=server.address(listener)
+    )
+    with server.served(create_app(settings, database=database, clock=clock), listener) as url:
+        yield url
 
 
 # --- Browser --------------------------------------------------------------------------------------

@@ -24,10 +24,19 @@ class ServerNotReady(AssertionError):
     """It ended, or never answered; what it printed is in the message."""
 
 
+def listen() -> socket.socket:
+    """A free port, taken; for an app that must know its own address before it is made."""
+    return socket.create_server(("127.0.0.1", 0))
+
+
+def address(listener: socket.socket) -> str:
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
 @contextmanager
-def served(app: Any) -> Iterator[str]:
+def served(app: Any, listener: socket.socket | None = None) -> Iterator[str]:
     """Serve an ASGI app from a thread of this process, so that fakes given to it are shared with the test."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listener or listen()
     config = uvicorn.Config(app, log_config=None, lifespan="on", loop="asyncio", timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -38,7 +47,7 @@ def served(app: Any) -> Iterator[str]:
             thread.join(0.01)
             if not thread.is_alive() or time.monotonic() > deadline:
                 raise ServerNotReady("the app did not start; its log says why")
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield address(listener)
     finally:
         server.should_exit = True
         thread.join(STOP_WITHIN_S)
@@ -102,7 +111,7 @@ def started(
 
 def free_port() -> int:
     """A port that nobody listens on now. Where a socket can be handed over, do that instead."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with listen() as listener:
         port: int = listener.getsockname()[1]
         return port
 
