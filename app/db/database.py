@@ -28,6 +28,7 @@ R = TypeVar("R")
 SQLITE_READERS = 4
 POSTGRESQL_CONNECTIONS = 8
 MAX_WAITING = 256  # units of work that may wait for a thread; one more is refused at once
+BUSY_TIMEOUT_S = 5.0  # SQLite: how long a try waits while another process writes
 MAX_TRIES = 4  # of a unit of work that lost against another transaction, or its connection
 
 _SQLITE_BUSY, _SQLITE_LOCKED = 5, 6
@@ -54,14 +55,23 @@ class Database:
     one that still waits in the queue never runs.
     """
 
-    def __init__(self, url: str, *, pool_size: int | None = None, max_waiting: int = MAX_WAITING) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int | None = None,
+        max_waiting: int = MAX_WAITING,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+    ) -> None:
         self.url = parse_url(url)
         self.is_sqlite = is_sqlite(self.url)
         self._listeners: dict[str, list[Callable[[], None]]] = {}
         if self.is_sqlite:
             readers = pool_size or SQLITE_READERS
-            self._writer = sqlite_engine(self.url, pool_size=1, writes=True)
-            self._reader = sqlite_engine(self.url, pool_size=readers, writes=False)
+            self._writer = sqlite_engine(self.url, pool_size=1, writes=True, busy_timeout_s=busy_timeout_s)
+            self._reader = sqlite_engine(
+                self.url, pool_size=readers, writes=False, busy_timeout_s=busy_timeout_s
+            )
             self._write_lane = _Lane("db-write", threads=1, max_waiting=max_waiting)
             self._read_lane = _Lane("db-read", threads=readers, max_waiting=max_waiting)
         else:

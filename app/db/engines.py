@@ -9,7 +9,6 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.db.base import dump_json, load_json
 
-BUSY_TIMEOUT_S = 5  # SQLite: how long to wait while another process writes
 STATEMENT_TIMEOUT_S = 10  # PostgreSQL: the longest a statement may run
 CONNECT_TIMEOUT_S = 5  # PostgreSQL
 MIGRATION_BUSY_TIMEOUT_S = 60  # SQLite: two processes that start at once migrate one after the other
@@ -35,7 +34,7 @@ def prepare_file(url: URL) -> None:
         path.touch(mode=0o600)
 
 
-def sqlite_engine(url: URL, *, pool_size: int, writes: bool) -> Engine:
+def sqlite_engine(url: URL, *, pool_size: int, writes: bool, busy_timeout_s: float) -> Engine:
     """`writes` takes the write lock at BEGIN, so that a transaction cannot lose against another half-way.
 
     A reading engine refuses to write and sees one snapshot per transaction.
@@ -46,7 +45,7 @@ def sqlite_engine(url: URL, *, pool_size: int, writes: bool) -> Engine:
         max_overflow=0,
         pool_use_lifo=True,
         hide_parameters=True,  # errors are logged, and parameters are customers' data
-        connect_args={"timeout": BUSY_TIMEOUT_S},
+        connect_args={"timeout": busy_timeout_s},
         json_serializer=dump_json,
         json_deserializer=load_json,
     )

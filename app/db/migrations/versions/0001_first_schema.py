@@ -50,7 +50,7 @@ def upgrade() -> None:
             ["organization_id"], ["organizations.id"], name="fk_environments_organization_id_organizations"
         ),
         sa.UniqueConstraint("organization_id", "mode", name="uq_environments_organization_id_mode"),
-        sa.CheckConstraint("mode IN ('live', 'test')", name="ck_environments_mode"),
+        sa.CheckConstraint("mode IN ('live', 'test')", name=op.f("ck_environments_mode")),
     )
 
     op.create_table(
