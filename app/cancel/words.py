@@ -1,4 +1,4 @@
-"""Which of the catalogue's sentences stand over a screen: title and lead. Formats nothing, decides no outcome."""
+"""Which of the catalogue's sentences stand over a screen: title and lead. Decides no outcome."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -71,7 +71,7 @@ class Wording:
         return Words(self.copy.t(f"{key}.title", **args), self.copy.t(f"{key}.lead", **args))
 
     def _args(self, facts: Facts) -> dict[str, str]:
-        """Return every argument a sentence may name; what is not known is empty, and its sentence not chosen."""
+        """Return every argument a sentence may name; empty is what its caller knows it does not name."""
         days = {"ends": facts.ends_at, "resumes": facts.resumes_at, "trial_ends": facts.trial_ends_at}
         return {
             "brand": self.brand,

@@ -1,0 +1,433 @@
+"""Every screen of the hosted page in every state, with believable data: for tests, and for looking at.
+
+`python -m tests.support.gallery FOLDER` writes each as an HTML file and, with Chromium, as pictures.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, get_args
+
+from jinja2 import FileSystemLoader
+from markupsafe import Markup
+
+from app.cancel import screens as sc
+from app.cancel.theme import Theme, parse_theme
+from app.cancel.words import ConfirmKind, NoticeKind, ResultKind, Wording
+from app.core.errors import FieldError
+from app.core.money import Money
+from app.web.assets import Assets
+from app.web.copy import copy_for
+from app.web.formats import formats_for
+from app.web.frame import Frame
+from app.web.render import Renderer, words
+
+ROOT = Path(__file__).parents[2]
+NONCE = "gallery"
+
+
+def day(month: int, of_month: int, year: int = 2026) -> datetime:
+    return datetime(year, month, of_month, 14, 3, tzinfo=UTC)
+
+
+def usd(minor: int) -> Money:
+    return Money(minor, "USD")
+
+
+PRO = sc.Price(usd(2900), "month")
+HALF = sc.Price(usd(1450), "month")
+LITE = sc.Price(usd(900), "month")
+HOME = sc.Link("Back to Northwind Notes", "https://northwind.example/account")
+MAIL = sc.Link("help@northwind.example", "mailto:help@northwind.example")
+HELP = sc.Link("northwind.example/help", "https://northwind.example/help")
+REFERENCE = "LW-7F3K-92QD"
+
+COPY, FORMATS = copy_for("en"), formats_for("en")
+WORDING = Wording(COPY, FORMATS, "Northwind Notes")
+t = COPY.t
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One picture of the gallery: a screen in a frame."""
+
+    name: str
+    screen: sc.Screen
+    frame: Frame
+
+
+def frame(title: str, **changes: object) -> Frame:
+    """The frame of a step in the middle of a walk."""
+    steps = Frame(
+        title=title,
+        brand_name="Northwind Notes",
+        theme=Theme().css(),
+        is_test=True,
+        contact_label=MAIL.label,
+        contact_href=MAIL.href,
+        exit=True,
+        back_href="/cancel/s/cs_1/reason",
+        csrf_token="token",
+        revision=3,
+        action="/cancel/s/cs_1/step",
+    )
+    return replace(steps, **changes)  # type: ignore[arg-type]
+
+
+def step(name: str, screen: sc.Screen, **changes: object) -> Shown:
+    return Shown(name, screen, frame(screen.title, **changes))
+
+
+def page(name: str, screen: sc.Screen, **changes: object) -> Shown:
+    """A screen outside of the walk: nothing to go back to and nothing to leave."""
+    return step(name, screen, **{"exit": False, "back_href": None, **changes})
+
+
+def wrong(*errors: tuple[str, str]) -> tuple[FieldError, ...]:
+    return tuple(FieldError(field, message) for field, message in errors)
+
+
+# --- Surveys and words --------------------------------------------------------------------------
+
+REASONS = (
+    sc.Reason(
+        "price",
+        "It costs more than it gives me",
+        sc.FollowUp(
+            "What would be a fair price?",
+            (sc.FollowUpOption("half", "About half"), sc.FollowUpOption("third", "A third less")),
+        ),
+    ),
+    sc.Reason("unused", "I do not use it enough", sc.FollowUp("What would have made it part of your week?")),
+    sc.Reason("missing", "Something I need is missing", sc.FollowUp("What is missing?", is_required=True)),
+    sc.Reason("bugs", "It did not work as it should"),
+    sc.Reason("done", "I only needed it for a while"),
+)
+LEAD = Markup("<p>One answer helps us most.</p>")
+
+
+def surveys() -> Iterator[Shown]:
+    title = t("survey.title")
+    survey = sc.Survey(title, REASONS, LEAD)
+    yield step("survey", survey, back_href=None)
+    yield step("survey-options-open", replace(survey, chosen="price"), back_href=None)
+    typed = replace(REASONS[1], follow_up=sc.FollowUp("What would have helped?", answer="A <b>widget</b> 🙂"))
+    yield step("survey-text-open", replace(survey, chosen="unused", reasons=(typed, *REASONS[2:])))
+    yield step("survey-required", replace(survey, can_skip=False, body=None))
+    missing = wrong(("reason", t("errors.reason.missing")))
+    yield step("survey-error", replace(survey, can_skip=False), errors=missing)
+    short = wrong(("follow_up--missing", t("errors.follow_up.missing")))
+    yield step("survey-follow-up-error", replace(survey, chosen="missing"), errors=short)
+    unanswered = wrong(("follow_up--price", t("errors.follow_up.unknown")))
+    yield step("survey-options-error", replace(survey, chosen="price"), errors=unanswered)
+    yield step("survey-stale", survey, notice=t("notice.stale.text"))
+
+
+def feedbacks() -> Iterator[Shown]:
+    feedback = sc.Feedback(t("feedback.title"), Markup("<p>We read every message.</p>"))
+    yield step("feedback", feedback)
+    yield step(
+        "feedback-required",
+        replace(feedback, can_skip=False, min_length=20, hint="Two or three sentences are plenty."),
+    )
+    yield step(
+        "feedback-error",
+        replace(feedback, text="Too long. " * 60),
+        errors=wrong(("feedback", t("errors.feedback.long", count=2000))),
+    )
+
+
+def messages() -> Iterator[Shown]:
+    points = ("Shared notebooks become read-only", "Version history older than 30 days", "Offline editing")
+    yield step(
+        "message",
+        sc.Message(
+            t("message.title"), Markup("<p>Your notes stay yours. These parts of Pro end:</p>"), points
+        ),
+    )
+
+
+# --- Offers -------------------------------------------------------------------------------------
+
+
+def offer(card: sc.OfferCard, kind: str, **words_: str) -> sc.Offer:
+    return sc.Offer(
+        title=words_.get("title", t(f"offer.{kind}.title")),
+        decision="dec_1",
+        card=card,
+        accept_label=words_.get("accept", t(f"offer.{kind}.accept", saving="50%")),
+        decline_label=t(f"offer.{kind}.decline"),
+        body=Markup("<p>{}</p>").format(words_["body"]) if "body" in words_ else None,
+    )
+
+
+def discounts() -> Iterator[Shown]:
+    card = sc.DiscountCard(
+        "50%",
+        "repeating",
+        PRO,
+        HALF,
+        3,
+        sc.Charge(day(12, 1), usd(1450)),
+        sc.Charge(day(3, 1, 2027), usd(2900)),
+    )
+    lead = "Everything in Pro stays as it is. You can still cancel at any time."
+    yield step(
+        "offer-discount", offer(card, "discount", title="Half price while you find your rhythm?", body=lead)
+    )
+    once = replace(
+        card, saving="$5.00", duration="once", months=None, price_after=sc.Price(usd(2400), "month")
+    )
+    yield step("offer-discount-once", offer(once, "discount", accept="Take $5.00 off"))
+    forever = replace(card, duration="forever", months=None, back_to=None)
+    yield step("offer-discount-forever", offer(forever, "discount"))
+
+
+def pauses() -> Iterator[Shown]:
+    options = tuple(sc.PauseOption(str(count), "month", count, day(count, 1, 2027)) for count in (1, 2, 3))
+    lead = "Your notes stay where they are."
+    card = sc.PauseCard(PRO, options)
+    yield step("offer-pause", offer(card, "pause", title="Take a break instead?", body=lead))
+    yield step("offer-pause-chosen", offer(replace(card, chosen="2"), "pause", title="Take a break instead?"))
+    missing = wrong(("option", t("errors.option.pause")))
+    yield step("offer-pause-error", offer(card, "pause"), errors=missing)
+    yield step("offer-pause-one", offer(replace(card, options=options[:1]), "pause"))
+    pick = sc.PauseCard(PRO, earliest=day(12, 2), latest=day(3, 1, 2027))
+    yield step("offer-pause-date", offer(pick, "pause"))
+    outside = t("errors.option.date", earliest="2 December 2026", latest="1 March 2027")
+    yield step(
+        "offer-pause-date-error",
+        offer(replace(pick, chosen="2027-08-01"), "pause"),
+        errors=wrong(("option", outside)),
+    )
+
+
+def plan_changes() -> Iterator[Shown]:
+    lite = sc.PlanTile(
+        "lite", "Lite", LITE, "For a few notes a week", ("500 notes", "Two devices", "Search"), usd(1200)
+    )
+    basic = sc.PlanTile(
+        "basic", "Basic", sc.Price(usd(400), "month"), "To keep what you have", ("100 notes",)
+    )
+    card = sc.PlanChangeCard("Pro", PRO, (lite, basic), day(12, 1))
+    yield step("offer-plan", offer(card, "plan_change", body="You can change back whenever you like."))
+    yield step("offer-plan-chosen", offer(replace(card, chosen="lite"), "plan_change"))
+    missing = wrong(("option", t("errors.option.plan")))
+    yield step("offer-plan-error", offer(card, "plan_change"), errors=missing)
+    yield step("offer-plan-one", offer(replace(card, tiles=(lite,)), "plan_change"))
+
+
+def other_offers() -> Iterator[Shown]:
+    trial = sc.TrialExtensionCard(14, day(11, 28), day(12, 12), sc.Charge(day(12, 12), usd(2900)))
+    yield step("offer-trial", offer(trial, "trial_extension"))
+    contact = sc.ContactCard("A person from our support team", "help@northwind.example", is_email=True)
+    lead = "You have two open questions with us. We would like to answer them first."
+    yield step("offer-contact", offer(contact, "contact", title="Shall we sort this out?", body=lead))
+    web = replace(contact, place="northwind.example/help", is_email=False)
+    yield step("offer-contact-web", offer(web, "contact"))
+    guide = sc.RedirectCard("Notebooks in ten minutes", "northwind.example/guides")
+    yield step("offer-redirect", offer(guide, "redirect"))
+
+
+def troubles() -> Iterator[Shown]:
+    yield step("trouble-retry", sc.Trouble(t("trouble.title"), decision="dec_1"))
+    yield step(
+        "trouble-final",
+        sc.Trouble(t("trouble.title"), "This coupon has run out.", "dec_1", can_retry=False),
+    )
+    yield page("trouble-back", sc.Trouble(t("trouble.title"), way_on="back"))
+
+
+# --- The subscription ---------------------------------------------------------------------------
+
+
+def confirms() -> Iterator[Shown]:
+    facts = sc.Facts(plan="Pro", price=PRO, ends_at=day(12, 1), undo_until=day(12, 1))
+    losses = ("Shared notebooks become read-only", "Version history older than 30 days")
+    kinds: dict[ConfirmKind, sc.Facts] = {
+        "period_end": facts,
+        "now": sc.Facts(plan="Pro", price=PRO, ends_now=True),
+        "trial": replace(facts, price=None),
+        "request": sc.Facts(plan="Pro", price=PRO),
+    }
+    for kind, rows in kinds.items():
+        said = WORDING.confirm(kind, rows)
+        screen = sc.Confirm(said.title, said.lead, rows, is_request=kind == "request")
+        yield step(f"confirm-{kind}", screen, exit=False)
+    said = WORDING.confirm("period_end", facts)
+    full = sc.Confirm(
+        said.title,
+        said.lead,
+        facts,
+        losses=losses,
+        acknowledge="I understand that shared notebooks become read-only",
+    )
+    yield step("confirm-full", full, exit=False)
+    missing = wrong(("acknowledge", t("errors.acknowledge.missing")))
+    yield step("confirm-error", full, exit=False, errors=missing)
+
+
+def subscriptions() -> Iterator[Shown]:
+    chooser = sc.Chooser(
+        t("choose.title"),
+        (
+            sc.SubscriptionChoice("sub_1", "Pro", PRO, "renews", day(12, 1)),
+            sc.SubscriptionChoice(
+                "sub_2", "Team, 5 seats", sc.Price(usd(58000), "year"), "trial", day(12, 12)
+            ),
+            sc.SubscriptionChoice(
+                "sub_3", "Archive", sc.Price(usd(300), "month", 3), "ends", day(1, 1, 2027)
+            ),
+            sc.SubscriptionChoice("sub_4", "Lite", LITE, "paused"),
+        ),
+    )
+    yield step("choose", chooser, back_href=None)
+    missing = wrong(("subscription", t("errors.subscription.missing")))
+    yield step("choose-error", chooser, back_href=None, errors=missing)
+    facts = sc.Facts(plan="Pro", price=PRO, ends_at=day(12, 1))
+    title = t("scheduled.title", day=FORMATS.short_day(day(12, 1)))
+    yield page("scheduled", sc.Scheduled(title, facts, day(12, 1), return_link=HOME))
+    yield page("scheduled-fixed", sc.Scheduled(title, facts, day(12, 1), can_uncancel=False))
+    rows = sc.Facts(plan="Pro", price=PRO, resumes_at=day(2, 1, 2027))
+    yield page("paused", sc.Paused(t("paused.title"), rows, day(2, 1, 2027)))
+    yield page("paused-open", sc.Paused(t("paused.title"), sc.Facts(plan="Pro"), can_resume=False))
+
+
+# --- While and after ----------------------------------------------------------------------------
+
+
+def workings() -> Iterator[Shown]:
+    for what in get_args(sc.Working.__annotations__["what"]):
+        yield page(f"working-{what}", sc.Working(t("working.title"), what), refresh_seconds=5)
+
+
+def results() -> Iterator[Shown]:
+    ends = sc.Facts(plan="Pro", ends_at=day(12, 1), done_at=day(11, 21), reference=REFERENCE)
+    asked = sc.Facts(plan="Pro", requested_at=day(11, 21), reference=REFERENCE)
+    charge = sc.Charge(day(12, 1), usd(1450))
+    rows: dict[ResultKind, sc.Facts] = {
+        "canceled": ends,
+        "canceled_now": replace(ends, ends_at=None),
+        "canceled_requested": asked,
+        "discount_accepted": sc.Facts(
+            "Pro", price=HALF, next_charge=charge, back_to=sc.Charge(day(3, 1, 2027), usd(2900))
+        ),
+        "pause_accepted": sc.Facts("Pro", resumes_at=day(2, 1, 2027)),
+        "plan_switched": sc.Facts(new_plan="Lite", price=LITE, next_charge=sc.Charge(day(12, 1), usd(900))),
+        "trial_extended": sc.Facts(
+            "Pro", trial_ends_at=day(12, 12), next_charge=sc.Charge(day(12, 12), usd(2900))
+        ),
+        "uncanceled": sc.Facts("Pro", price=PRO, next_charge=sc.Charge(day(12, 1), usd(2900))),
+        "resumed": sc.Facts("Pro", price=PRO, next_charge=sc.Charge(day(11, 21), usd(2900))),
+        "manual_cancellation_requested": asked,
+        "cancel_already_scheduled": ends,
+    }
+    tones: dict[ResultKind, Literal["done", "waiting", "plain"]] = {
+        "canceled_requested": "waiting",
+        "manual_cancellation_requested": "waiting",
+        "support_requested": "plain",
+        "redirected": "plain",
+        "dismissed": "plain",
+        "expired": "plain",
+        "kept": "plain",
+    }
+    onward = {"support_requested": sc.Link("Write to help@northwind.example", MAIL.href), "redirected": HELP}
+    for kind in get_args(ResultKind):
+        facts = rows.get(kind, sc.Facts())
+        said = WORDING.result(kind, facts)
+        screen = sc.Result(
+            said.title,
+            said.lead,
+            tones.get(kind, "done"),
+            facts,
+            onward.get(kind),
+            HOME,
+            can_uncancel=kind == "canceled",
+        )
+        yield page(f"result-{kind}", screen)
+
+
+def notices() -> Iterator[Shown]:
+    for kind in get_args(NoticeKind):
+        said = WORDING.notice(kind)
+        yield page(f"notice-{kind}", sc.Notice(said.title, said.lead, (MAIL, HELP), HOME), contact_href=None)
+    said = Wording(COPY, FORMATS, "").notice("link_unknown")
+    yield Shown("notice-nobody", sc.Notice(said.title, said.lead), Frame(said.title))
+    yield page("idle", sc.Idle(t("idle.title")))
+    yield page("landing", sc.Landing(t("landing.title")), contact_href=None, csrf_token=None, revision=None)
+    down = sc.BillingDown(t("billing_down.title"))
+    yield page("billing-down", down)
+    long = wrong(("note", t("errors.note.long", count=2000)))
+    yield page("billing-down-error", replace(down, note="Too long. " * 40), errors=long)
+
+
+# --- Looks --------------------------------------------------------------------------------------
+
+LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
+
+
+def looks() -> Iterator[Shown]:
+    """The same screens under other themes, with long words, and from right to left."""
+    brand = f"{LONG} GmbH & Co. KG"
+    long_reasons = tuple(replace(r, label=f"{r.label}: {LONG}") for r in REASONS)
+    survey = sc.Survey(f"Warum möchten Sie die {LONG} verlassen?", long_reasons, chosen="missing")
+    yield step("look-long", survey, brand_name=brand, contact_label=f"hilfe@{LONG.lower()}.example")
+    facts = sc.Facts(plan=LONG, price=sc.Price(Money(123456789, "EUR"), "month", 3), ends_at=day(12, 1))
+    said = WORDING.confirm("period_end", facts)
+    yield step(
+        "look-long-confirm", sc.Confirm(said.title, said.lead, facts, acknowledge=LONG), brand_name=brand
+    )
+    card = sc.DiscountCard("50%", "repeating", PRO, HALF, 3, sc.Charge(day(12, 1), usd(1450)))
+    for name, theme in {
+        "pale": {"brand": "#ffe600", "radius": 4, "font": "geometric"},
+        "ink": {"brand": "#111111", "radius": 0, "font": "serif"},
+        "green": {"brand": "#0a7c4a", "radius": 24, "font": "rounded"},
+    }.items():
+        look = parse_theme(theme).css()
+        yield step(f"look-{name}-offer", offer(card, "discount"), theme=look)
+        yield step(f"look-{name}-survey", sc.Survey(t("survey.title"), REASONS, LEAD, "unused"), theme=look)
+    yield step("look-rtl", sc.Survey(t("survey.title"), REASONS, LEAD, "unused"), direction="rtl", lang="ar")
+    yield step("look-rtl-offer", offer(card, "discount"), direction="rtl", lang="ar", logo_url="/logo.svg")
+
+
+ROOMS: tuple[Callable[[], Iterator[Shown]], ...] = (
+    surveys,
+    feedbacks,
+    messages,
+    discounts,
+    pauses,
+    plan_changes,
+    other_offers,
+    troubles,
+    confirms,
+    subscriptions,
+    workings,
+    results,
+    notices,
+    looks,
+)
+GALLERY = {shown.name: shown for room in ROOMS for shown in room()}
+
+
+@lru_cache(maxsize=1)
+def renderer() -> Renderer:
+    return Renderer(FileSystemLoader(ROOT / "templates"), Assets(ROOT / "static"))
+
+
+def render(shown: Shown, template: str = "cancel/show.html", *, locale: str = "en") -> str:
+    """Return the whole page, or with `cancel/_fragment.html` what htmx gets."""
+    context = {**words(locale), "nonce": NONCE, "frame": shown.frame, "s": shown.screen}
+    return renderer().template(template).render(context)
+
+
+def write(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for shown in GALLERY.values():
+        (folder / f"{shown.name}.html").write_text(render(shown), "utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))
