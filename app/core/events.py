@@ -94,7 +94,7 @@ def session_started(
     customer: DirectCustomer | None = None,
     subscriptions: Sequence[DirectSubscription] = (),
 ) -> Event:
-    """`session.started`: who came, and what is known of his billing at that moment; `customer` is null if nothing is."""
+    """`session.started`: who came, and what is known of his billing at that moment."""
     return Event(
         EventType.SESSION_STARTED,
         {

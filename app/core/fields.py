@@ -118,8 +118,9 @@ def _decimal(value: object) -> Decimal:
 
 def _whole(value: object) -> object:
     """JSON does not tell 5.0 from 5, and some writers send the former."""
-    is_whole = isinstance(value, float) and value.is_integer() and abs(value) <= MAX_MINOR
-    return int(value) if is_whole else value
+    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_MINOR:
+        return int(value)
+    return value
 
 
 def _number_out(value: Decimal) -> int | float:

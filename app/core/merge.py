@@ -7,10 +7,7 @@ from datetime import datetime
 
 from app.core.direct import DirectCustomer
 
-MAX_NAME = 100
-MAX_FALLBACK = 500
-
-_FIELD = re.compile(r"\{\{([^{}|]{1,%d})(?:\|([^{}]{0,%d}))?\}\}" % (MAX_NAME, MAX_FALLBACK))
+_FIELD = re.compile(r"\{\{([^{}|]{1,100})(?:\|([^{}]{0,500}))?\}\}")
 
 
 @dataclass(frozen=True, slots=True)
