@@ -5,7 +5,7 @@ from typing import Any
 from app.core.flow import FlowDefinition
 from app.core.rules import MAX_LIST, Op
 
-SCHEMA_ID = "https://leavewell.dev/schema/flow-1.json"
+SCHEMA_ID = "urn:leavewell:flow:1"
 
 _SCALAR = {"type": ["string", "number", "boolean"]}
 _GROUP = {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Rule"}}
