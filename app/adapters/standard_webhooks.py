@@ -6,7 +6,7 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 import hmac
 import secrets
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
 
@@ -29,19 +29,22 @@ def sign(secret: str, message_id: str, sent_at: datetime, body: bytes) -> str:
     return _signature(_key(secret), message_id, str(int(sent_at.timestamp())), body)
 
 
-def headers(
-    signing_secrets: Sequence[str], message_id: str, sent_at: datetime, body: bytes
-) -> dict[str, str]:
-    """The three headers of a message; while secrets are being changed it carries a signature by each."""
+def headers(signing_secrets: str, message_id: str, sent_at: datetime, body: bytes) -> dict[str, str]:
+    """The three headers of a message.
+
+    While a secret is being changed, `signing_secrets` is the new and the old one with a space between, and the
+    message carries a signature by each. Raises BadSecret.
+    """
+    signatures = [sign(secret, message_id, sent_at, body) for secret in signing_secrets.split()]
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(int(sent_at.timestamp())),
-        "webhook-signature": " ".join(sign(secret, message_id, sent_at, body) for secret in signing_secrets),
+        "webhook-signature": " ".join(signatures),
     }
 
 
 def is_signed(
-    signing_secrets: Sequence[str],
+    signing_secrets: str,
     message_headers: Mapping[str, str],
     body: bytes,
     *,
@@ -61,14 +64,15 @@ def is_signed(
     if abs(now.timestamp() - int(timestamp)) > tolerance.total_seconds():
         return False
     given = message_headers.get("webhook-signature", "").split(" ")[:_MOST_SIGNATURES]
-    expected = [_signature(_key(secret), message_id, timestamp, body) for secret in signing_secrets]
-    matches = [hmac.compare_digest(a.encode(), b.encode()) for a in expected for b in given]
+    expected = [_signature(_key(secret), message_id, timestamp, body) for secret in signing_secrets.split()]
+    matches = [hmac.compare_digest(ours.encode(), theirs.encode()) for ours in expected for theirs in given]
     return any(matches)
 
 
-def check_secret(secret: str) -> None:
-    """Raises BadSecret."""
-    _key(secret)
+def check_secrets(signing_secrets: str) -> None:
+    """Raises BadSecret unless each of them (there is at least one) is well-formed."""
+    for secret in signing_secrets.split() or [""]:
+        _key(secret)
 
 
 def _key(secret: str) -> bytes:

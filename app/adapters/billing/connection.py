@@ -44,7 +44,7 @@ class CredentialField:
 
 @dataclass(frozen=True, slots=True)
 class ProviderKind:
-    """A billing system that can be connected. Its `module` has a `connect(Connection)`, loaded on first use."""
+    """A billing system that can be connected. Its `module`, loaded on first use, has a `connect`."""
 
     name: str
     label: str

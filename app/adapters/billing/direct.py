@@ -41,7 +41,7 @@ class DirectBilling:
         self._http = connection.http
         self._clock = connection.clock
         self._action_url = connection.config["action_url"]
-        self._secrets = connection.config["action_secret"].split()
+        self._secrets = connection.config["action_secret"]
         self._lookup_url = connection.config.get("lookup_url", "")
         self._known = connection.snapshot
         can_look_up = {Capability.FIND_BY_EMAIL} if self._lookup_url else set()

@@ -7,7 +7,7 @@ from app.adapters.addresses import BadUrl, parse_url
 from app.adapters.billing.connection import Connection, CredentialField, Mode, ProviderKind, Snapshot
 from app.adapters.clock import Clock
 from app.adapters.http import OutboundHttp
-from app.adapters.standard_webhooks import BadSecret, check_secret
+from app.adapters.standard_webhooks import BadSecret, check_secrets
 from app.core.billing import BillingProvider
 from app.core.errors import FieldError, InvalidInput
 
@@ -99,8 +99,7 @@ def _problem(field: CredentialField, value: object) -> str | None:
         if field.kind == "url":
             parse_url(value)
         elif field.kind == "signing_secrets":
-            for secret in value.split():
-                check_secret(secret)
+            check_secrets(value)
     except (BadUrl, BadSecret) as error:
         return str(error)
     if not value.isascii() or not value.isprintable():
