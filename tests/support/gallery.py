@@ -357,7 +357,8 @@ def notices() -> Iterator[Shown]:
     said = Wording(COPY, FORMATS, "").notice("link_unknown")
     yield Shown("notice-nobody", sc.Notice(said.title, said.lead), Frame(said.title))
     yield page("idle", sc.Idle(t("idle.title")))
-    yield page("landing", sc.Landing(t("landing.title")), contact_href=None, csrf_token=None, revision=None)
+    landing = {"action": "/cancel/cl_token", "csrf_token": None, "revision": None, "contact_href": None}
+    yield page("landing", sc.Landing(t("landing.title")), **landing)
     down = sc.BillingDown(t("billing_down.title"))
     yield page("billing-down", down)
     long = wrong(("note", t("errors.note.long", count=2000)))
