@@ -1,0 +1,121 @@
+"""Sets Leavewell up for Northwind as its operator would: organization, keys, connections, flow. Safe to repeat.
+
+The one module of the demo that changes Leavewell's database; what is there already is kept.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from sqlmodel import Session
+
+from app.accounts import queries as accounts_queries
+from app.accounts import service as accounts
+from app.adapters.clock import Clock
+from app.adapters.http import OutboundHttp
+from app.adapters.vault import Vault
+from app.connections import service as connections
+from app.db.tables.accounts import Environment, Organization
+from app.flows import files
+from app.flows import service as flows
+from demo.run import Billing, MerchantSecrets, Provider
+from demo.shop.config import MODES, SUPPORT_EMAIL, Keys, Mode
+
+SLUG: Final = "northwind-notes"
+FLOW_FILE: Final = Path(__file__).parent / "flow.yaml"
+THEME: Final = {"brand": "#1f6655", "font": "system", "radius": 14, "logo": "/demo/static/mark.svg"}
+
+
+@dataclass(frozen=True)
+class Merchant:
+    """What Northwind has and where it is reached, as it would tell the operator."""
+
+    origins: tuple[str, ...]
+    provider: Provider
+    billing: Billing
+    secrets: MerchantSecrets
+
+    def action_secret(self, mode: Mode) -> str:
+        """Signs what Leavewell sends to the action URL, in one mode."""
+        return self.secrets.webhook(f"actions {mode}")
+
+
+def provision(
+    db: Session, merchant: Merchant, *, vault: Vault, http: OutboundHttp, clock: Clock
+) -> Mapping[Mode, Keys]:
+    """Bring the organization to what the demo needs and return its App IDs and keys. One unit of work."""
+    now = clock.now()
+    organization = accounts_queries.find_organization(db, SLUG)
+    if organization is None:
+        organization = accounts.create_organization(db, name="Northwind Notes", slug=SLUG, now=now)
+    environments = accounts_queries.list_environments(db, organization.id)
+    for environment in environments:
+        _connect(db, environment, merchant, vault=vault, now=now)
+    _publish(db, organization, environments, vault=vault, http=http, clock=clock)
+    return {
+        mode: Keys(environment.app_id, _key_of(db, environment, vault=vault, now=now))
+        for mode in MODES
+        for environment in environments
+        if environment.mode == mode
+    }
+
+
+def _connect(
+    db: Session, environment: Environment, merchant: Merchant, *, vault: Vault, now: datetime
+) -> None:
+    """Where the merchant is reached; its port and its billing service's may be other ones than last time."""
+    home = merchant.origins[0]
+    environment.customer_data_url = f"{home}/demo/leavewell/customer-data"
+    environment.return_url = f"{home}/demo/billing"
+    environment.return_origins = list(merchant.origins)
+    environment.contact_email = SUPPORT_EMAIL
+    environment.theme = dict(THEME)
+    config = _config(environment.mode, merchant)
+    is_same = (
+        environment.provider == merchant.provider and connections.config_of(environment, vault) == config
+    )
+    if not is_same:
+        connections.save(
+            db, vault, app_id=environment.app_id, provider=merchant.provider, config=config, now=now
+        )
+
+
+def _config(mode: str, merchant: Merchant) -> dict[str, str]:
+    if merchant.provider == "demo":
+        return {"base_url": merchant.billing.url, "api_key": merchant.billing.key}
+    home = merchant.origins[0]
+    return {
+        "action_url": f"{home}/demo/leavewell/actions",
+        "action_secret": merchant.action_secret("live" if mode == "live" else "test"),
+        "lookup_url": f"{home}/demo/leavewell/lookup",
+    }
+
+
+def _key_of(db: Session, environment: Environment, *, vault: Vault, now: datetime) -> str:
+    """The environment's oldest key that still works; a first one where there is none."""
+    if all(key.revoked_at is not None for key in accounts_queries.list_keys(db, environment.app_id)):
+        return accounts.create_key(db, vault, app_id=environment.app_id, now=now).secret
+    return accounts.signing_key(db, vault, app_id=environment.app_id, minted_with=None)
+
+
+def _publish(
+    db: Session,
+    organization: Organization,
+    environments: list[Environment],
+    *,
+    vault: Vault,
+    http: OutboundHttp,
+    clock: Clock,
+) -> None:
+    """Publish the flow file; publishing what is published already changes nothing."""
+    able = [connections.capabilities(one, vault=vault, http=http, clock=clock) for one in environments]
+    flows.publish(
+        db,
+        organization_id=organization.id,
+        definition=files.load_yaml(FLOW_FILE.read_text(encoding="utf-8"), FLOW_FILE.name),
+        capabilities=frozenset.intersection(*able),
+        now=clock.now(),
+        note="demo/flow.yaml",
+    )

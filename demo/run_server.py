@@ -1,0 +1,165 @@
+"""Serves Leavewell with the shop under /demo, in one process, and says when both answer."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import httpx
+import uvicorn
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from app.adapters.clock import SystemClock
+from app.adapters.http import OutboundHttp
+from app.adapters.vault import Vault
+from app.db import schema
+from app.db.database import Database
+from app.main import create_app
+from app.settings import Settings, SettingsError
+from app.web import logs
+from demo.customers import CUSTOMERS
+from demo.provision import Merchant, provision
+from demo.run import HOST, Billing, CannotStart, MerchantSecrets, Options, write_atomically
+from demo.shop.app import create_shop
+from demo.shop.config import MODES, Keys, Mode, ShopConfig
+
+_SHOP: Final = "/demo"
+_POLL_S: Final = 0.02
+_LAST_REQUESTS_S: Final = 5
+
+Announce = Callable[[], None]
+
+
+def serve(
+    options: Options,
+    *,
+    listener: socket.socket,
+    billing: Billing,
+    merchant_secrets: MerchantSecrets,
+    announce: Announce,
+) -> None:
+    """Set up, serve until a signal comes, and call `announce` once customers can be served. Raises CannotStart."""
+    settings = _settings(options)
+    logs.configure(level=settings.log_level, as_json=settings.log_format == "json")
+    merchant = Merchant(
+        origins=(options.url, f"http://localhost:{options.port}"),
+        provider=options.provider,
+        billing=billing,
+        secrets=merchant_secrets,
+    )
+    keys = asyncio.run(_set_up(settings, merchant))
+    shop = create_shop(
+        ShopConfig(
+            origins=merchant.origins,
+            leavewell_url=settings.base_url,
+            billing_url=billing.url,
+            billing_key=billing.key,
+            cookie_secret=merchant_secrets.text("cookie"),
+            keys=keys,
+            action_secrets={mode: merchant.action_secret(mode) for mode in MODES},
+            sends_billing_data=options.provider == "direct",
+        )
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(
+            Doors(create_app(settings), shop),
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_LAST_REQUESTS_S,
+        )
+    )
+
+    async def run() -> None:
+        ready = asyncio.create_task(_say_when_ready(options, billing, keys, announce))
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            ready.cancel()
+
+    asyncio.run(run())
+
+
+class Doors:
+    """Two applications behind one port: what is at or under /demo is the shop's, everything else Leavewell's."""
+
+    def __init__(self, leavewell: ASGIApp, shop: ASGIApp) -> None:
+        self._leavewell = leavewell
+        self._shop = shop
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Each request goes to one of them unchanged; start and stop are Leavewell's."""
+        path = scope.get("path", "")
+        is_shop = path == _SHOP or path.startswith(f"{_SHOP}/")
+        await (self._shop if is_shop else self._leavewell)(scope, receive, send)
+
+
+def _settings(options: Options) -> Settings:
+    """The environment's settings, with the demo's own where it has to insist. Raises CannotStart."""
+    database = (options.folder / "leavewell.sqlite3").resolve()
+    defaults = {"DATABASE_URL": f"sqlite:///{database}", "LEAVEWELL_LOG_LEVEL": "warning"}
+    if not os.environ.get("LEAVEWELL_SECRET"):
+        defaults["LEAVEWELL_SECRET_FILE"] = str(options.folder / "secret")
+    insisted = {
+        "HOST": HOST,
+        "PORT": str(options.port),
+        "LEAVEWELL_BASE_URL": options.url,
+        "LEAVEWELL_DEMO": "1",
+        "LEAVEWELL_ALLOWED_NETWORKS": f"{HOST}/32 {os.environ.get('LEAVEWELL_ALLOWED_NETWORKS', '')}".strip(),
+    }
+    given = {name: value for name, value in os.environ.items() if value}
+    try:
+        return Settings.from_env({**defaults, **given, **insisted})
+    except SettingsError as problem:
+        raise CannotStart(str(problem)) from None
+
+
+async def _set_up(settings: Settings, merchant: Merchant) -> Mapping[Mode, Keys]:
+    await asyncio.to_thread(schema.upgrade, settings.database_url)
+    database = Database(settings.database_url)
+    http = OutboundHttp(settings.allowed_networks)
+    try:
+        await database.connect()
+        vault = Vault(settings.secrets)
+        return await database.write(provision, merchant, vault=vault, http=http, clock=SystemClock())
+    finally:
+        await http.aclose()
+        await database.close()
+
+
+async def _say_when_ready(
+    options: Options, billing: Billing, keys: Mapping[Mode, Keys], announce: Announce
+) -> None:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        for url in (f"{options.url}/healthz", f"{billing.url}/healthz"):
+            while not await _answers(http, url):  # noqa: ASYNC110 - what is waited for is another process
+                await asyncio.sleep(_POLL_S)
+    _write_env(options.folder, options.url, keys)
+    write_atomically(
+        options.folder / "billing.env", {"DEMO_BILLING_URL": billing.url, "DEMO_BILLING_KEY": billing.key}
+    )
+    announce()
+
+
+async def _answers(http: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await http.get(url)).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _write_env(folder: Path, url: str, keys: Mapping[Mode, Keys]) -> None:
+    write_atomically(
+        folder / "demo.env",
+        {
+            "LEAVEWELL_URL": url,
+            "LEAVEWELL_APP_ID": keys["test"].app_id,
+            "LEAVEWELL_API_KEY": keys["test"].api_key,
+            "LEAVEWELL_LIVE_APP_ID": keys["live"].app_id,
+            "LEAVEWELL_LIVE_API_KEY": keys["live"].api_key,
+            "LEAVEWELL_DEMO_CUSTOMERS": ",".join(customer.id for customer in CUSTOMERS),
+        },
+    )
