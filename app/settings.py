@@ -22,7 +22,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 DEFAULT_DATABASE_URL = "sqlite:///.leavewell/leavewell.sqlite3"
 DEMO_SECRET = "the-demo-needs-no-secret-because-it-holds-none"  # noqa: S105 (only LEAVEWELL_DEMO uses it)
 MIN_SECRET_LENGTH = 32
-MIN_DISTINCT = 10
+MIN_DISTINCT = 8
 MAX_FILE_BYTES = 64 * 1024
 
 HOW_TO_MAKE_ONE = (
@@ -333,7 +333,7 @@ def _weakness(secret: str) -> str | None:
     if not secret.isascii() or not secret.isprintable():
         return "must be printable ASCII"
     steps = [ord(after) - ord(before) for before, after in pairwise(secret)]
-    is_run = sum(abs(step) <= 1 for step in steps) > len(steps) / 3
+    is_run = sum(abs(step) <= 1 for step in steps) > len(steps) / 2
     is_repeated = (secret + secret).find(secret, 1) < len(secret)
     if len(set(secret)) < MIN_DISTINCT or is_run or is_repeated or _MADE_UP.search(secret.lower()):
         return "can be guessed"
