@@ -1,0 +1,43 @@
+"""What a request or a sweep costs must not grow with the number of rows, so each of these goes through an index."""
+
+import pytest
+from sqlalchemy import text
+
+from app.db.database import Database
+
+PAGE = "app_id = 'a' AND (created_at, id) < ('2026', 'x') ORDER BY created_at DESC, id DESC LIMIT 50"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"SELECT * FROM cancel_sessions WHERE {PAGE}",
+        f"SELECT * FROM cancel_links WHERE {PAGE}",
+        f"SELECT * FROM events WHERE {PAGE}",
+        "SELECT * FROM cancel_sessions WHERE app_id = 'a' AND customer_id = 'c' AND created_at > '2026'",
+        "SELECT * FROM cancel_sessions WHERE link_id = 'l' AND browser_sha256 = 'b'",
+        "SELECT * FROM cancel_sessions WHERE phase = 'p' AND last_seen_at < '2026' ORDER BY last_seen_at LIMIT 9",
+        "SELECT * FROM cancel_links WHERE token_sha256 = 't'",
+        "SELECT * FROM api_keys WHERE key_sha256 = 'k'",
+        "SELECT * FROM api_keys WHERE app_id = 'a'",
+        "SELECT * FROM session_offers WHERE session_id = 's'",
+        "SELECT kind, max(accepted_at) FROM session_offers WHERE app_id = 'a' AND customer_id = 'c'"
+        " AND accepted_at IS NOT NULL GROUP BY kind",
+        "SELECT * FROM effects WHERE session_id = 's'",
+        "SELECT * FROM effects WHERE status = 'pending' AND requested_at < '2026' ORDER BY requested_at LIMIT 9",
+        "SELECT max(sequence) FROM events WHERE session_id = 's'",
+        "SELECT * FROM flow_versions WHERE flow_id = 'f' ORDER BY number DESC LIMIT 1",
+        "SELECT * FROM idempotency_records WHERE app_id = 'a' AND key_sha256 = 'k'",
+        "SELECT * FROM idempotency_records WHERE expires_at < '2026'",
+        "SELECT * FROM outbox_jobs WHERE due_at <= '2026' ORDER BY due_at LIMIT 9",
+        "SELECT * FROM outbox_jobs WHERE subject_id = 's'",
+    ],
+)
+@pytest.mark.parametrize(
+    "database_url", ["sqlite"], indirect=True
+)  # its plans do not depend on what is stored
+def test_nothing_is_read_row_by_row_or_sorted(database: Database, query: str) -> None:
+    plan = database.read_sync(
+        lambda db: [row.detail for row in db.connection().execute(text(f"EXPLAIN QUERY PLAN {query}"))]
+    )
+    assert [step for step in plan if not step.startswith("SEARCH")] == []
