@@ -13,7 +13,7 @@ from typing import Literal
 from app.core.calendar import months_between
 from app.core.direct import DirectCustomer, DirectSubscription, Trial
 from app.core.errors import FieldError, InvalidInput
-from app.core.fields import MAX_MINOR, dotted, is_clean
+from app.core.fields import dotted, is_clean
 
 Scalar = str | int | float | bool
 Fact = Scalar | datetime
@@ -23,6 +23,7 @@ FactType = Literal["text", "number", "boolean", "date"]
 MAX_ATTRIBUTES = 100
 MAX_NAME = 100
 MAX_VALUE = 1000
+MAX_NUMBER = 10**15
 
 BUILT_INS: Mapping[str, FactType] = MappingProxyType(
     {
@@ -127,10 +128,10 @@ def _problem_with(name: object, value: object) -> str | None:
             return "Control characters are not allowed here, except line feeds and tabs."
         case float() if not math.isfinite(value):
             return "Must be a finite number."
-        case bool() | str() | float():
+        case bool() | str():
             return None
-        case int():
-            return None if abs(value) <= MAX_MINOR * 1000 else "Must be a smaller number."
+        case int() | float():
+            return None if abs(value) <= MAX_NUMBER else "Must be a smaller number."
         case None:
             return "Has no value; leave it out."
         case _:

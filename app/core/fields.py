@@ -131,10 +131,7 @@ def _metadata(value: dict[str, Any]) -> dict[str, Any]:
     if len(value) > MAX_METADATA_KEYS:
         raise refusal(f"Must have at most {MAX_METADATA_KEYS} keys (it has {len(value)}).")
     _check_json(value, MAX_METADATA_DEPTH)
-    try:
-        size = len(json.dumps(value, ensure_ascii=False).encode())
-    except ValueError:  # an integer of thousands of digits
-        raise refusal("A number in it is too long.") from None
+    size = len(json.dumps(value, ensure_ascii=False).encode())
     if size > MAX_METADATA_BYTES:
         raise refusal(f"Must be at most {MAX_METADATA_BYTES // 1024} KB as JSON (it has {size} bytes).")
     return value
@@ -148,6 +145,8 @@ def _check_json(value: object, depth: int) -> None:
             _clean_text(value)
         case float() if not math.isfinite(value):
             raise refusal("Numbers must be finite.")
+        case int() if abs(value) >= 2**63:
+            raise refusal("A number in it is too long.")
         case None | bool() | int() | float():
             pass
         case dict():
@@ -282,8 +281,8 @@ def _resolve(
     onward = None
     if isinstance(data, Mapping) and first in data:
         onward = _resolve(data[first], rest, is_missing=is_missing)
-    elif isinstance(data, Mapping) and is_missing and not rest:
-        onward = ()
+    elif isinstance(data, Mapping) and not rest and (is_missing or first not in data.values()):
+        onward = ()  # a field that was left out; the name of a union's member is always a value
     elif isinstance(data, list | tuple) and isinstance(first, int) and first < len(data):
         onward = _resolve(data[first], rest, is_missing=is_missing)
     if onward is not None:

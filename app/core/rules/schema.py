@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.core.facts import BUILT_INS, MAX_NAME, MAX_VALUE
+from app.core.facts import BUILT_INS, MAX_NAME, MAX_NUMBER, MAX_VALUE
 from app.core.rules.operators import MAX_LIST, Op
 from app.core.rules.parsing import MAX_NODES
-from app.core.rules.values import MAX_NUMBER
 
 
 def rule_json_schema(ref: str = "#/$defs/Rule") -> dict[str, Any]:

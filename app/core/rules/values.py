@@ -4,10 +4,9 @@ from datetime import datetime, timedelta
 from typing import TypeGuard
 
 from app.core.calendar import add_days, is_date_only, parse_moment, to_utc
-from app.core.facts import MAX_VALUE, Scalar
+from app.core.facts import MAX_NUMBER, MAX_VALUE, Scalar
 from app.core.fields import is_clean
 
-MAX_NUMBER = 10**15
 MAX_SHOWN = 80
 MAX_LISTED = 5
 UNUSABLE = "a value that rules cannot use"
