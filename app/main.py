@@ -20,9 +20,9 @@ from app.adapters.vault import Vault
 from app.db import schema
 from app.db.database import Database
 from app.settings import Settings
-from app.web.accesslog import AccessLog
 from app.web.assets import Assets, static_file
 from app.web.deps import Ports, dependencies
+from app.web.edge import Edge
 from app.web.errors import on_exception
 from app.web.health import favicon, healthz, home, robots
 from app.web.render import Renderer
@@ -72,12 +72,12 @@ def create_app(
         dependencies=dependencies(ports),
         exception_handlers={Exception: on_exception},
         lifespan=[_lifespan(ports, background, owns_database=database is None, owns_http=http is None)],
-        logging_config=None,  # web/errors.py and web/accesslog.py log, without what a customer typed
+        logging_config=None,  # web/errors.py and web/edge.py log, without what a customer typed
         openapi_config=None,  # our own document is served from our own address, without a CDN
         request_max_body_size=MAX_BODY_BYTES,
         state=State({"ports": ports}),
     )
-    app.asgi_handler = AccessLog(app.asgi_handler)
+    app.asgi_handler = Edge(app.asgi_handler)
     return app
 
 

@@ -10,12 +10,15 @@ from typing import Any
 from litestar import Request, Response, route
 from litestar.di import NamedDependency
 from litestar.enums import HttpMethod
+from litestar.params import FromPath
 
 from app.core.errors import NotFound
 from app.web.compress import accepts_gzip, compress
 
 READ = [HttpMethod.GET, HttpMethod.HEAD]  # Litestar answers HEAD with 405 unless it is named
 FOREVER = "public, max-age=31536000, immutable"
+_TYPES = mimetypes.MimeTypes()
+_TYPES.add_type("text/javascript", ".js")
 _CSS_PART = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|(?:/\*.*?\*/|\s)+""", re.DOTALL)
 _CSS_SPACE = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')| ?([{};,]) ?|: """)
 
@@ -65,7 +68,10 @@ def minify_css(source: str) -> str:
 
 @route("/static/{digest:str}/{name:path}", http_method=READ, include_in_schema=False)
 async def static_file(
-    request: Request[Any, Any, Any], digest: str, name: str, assets: NamedDependency[Assets]
+    request: Request[Any, Any, Any],
+    digest: FromPath[str],
+    name: FromPath[str],
+    assets: NamedDependency[Assets],
 ) -> Response[bytes]:
     """Answer with a file. By an old digest (a page from before a deploy) it may not be kept."""
     asset = assets.find(name.removeprefix("/"))
@@ -84,7 +90,6 @@ async def static_file(
 
 def _read(path: Path) -> Asset:
     body = path.read_bytes()
-    media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    if media_type.startswith("text/") or media_type == "application/javascript":
-        media_type += "; charset=utf-8"
+    # Asked of the table in Python itself: what a system's own table says of .js differs from one to the next.
+    media_type = _TYPES.guess_type(path.name)[0] or "application/octet-stream"
     return Asset(body, compress(body, level=9), media_type, sha256(body).hexdigest()[:12])

@@ -1,7 +1,5 @@
 """What a handler may ask for by name. The ports are made once, in `app.main`, and never change."""
 
-from dataclasses import dataclass, fields
-
 from litestar.datastructures import State
 from litestar.di import Provide
 
@@ -15,18 +13,35 @@ from app.web.assets import Assets
 from app.web.render import Renderer
 
 
-@dataclass(frozen=True, slots=True)
 class Ports:
-    """The process's ways out. A handler takes `ports: NamedDependency[Ports]`, or one of them by its name."""
+    """The process's ways out. A handler takes `ports: NamedDependency[Ports]`, or one of them by its name.
 
-    settings: Settings
-    database: Database
-    clock: Clock
-    signer: Signer
-    vault: Vault
-    http: OutboundHttp
-    renderer: Renderer
-    assets: Assets
+    Not a dataclass: Litestar would have msgspec look into its fields, which it cannot (and `settings`, which is
+    one, cannot be asked for by itself).
+    """
+
+    __slots__ = ("assets", "clock", "database", "http", "renderer", "settings", "signer", "vault")
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        database: Database,
+        clock: Clock,
+        signer: Signer,
+        vault: Vault,
+        http: OutboundHttp,
+        renderer: Renderer,
+        assets: Assets,
+    ) -> None:
+        self.settings = settings
+        self.database = database
+        self.clock = clock
+        self.signer = signer
+        self.vault = vault
+        self.http = http
+        self.renderer = renderer
+        self.assets = assets
 
 
 def ports_of(state: State) -> Ports:
@@ -37,8 +52,8 @@ def ports_of(state: State) -> Ports:
 
 def dependencies(ports: Ports) -> dict[str, Provide]:
     """Return a provider for the ports and for each of them: `ports`, `database`, `clock`, …"""
-    values = {"ports": ports, **{field.name: getattr(ports, field.name) for field in fields(ports)}}
-    return {name: _constant(value) for name, value in values.items()}
+    named = {name: getattr(ports, name) for name in Ports.__slots__ if name != "settings"}
+    return {name: _constant(value) for name, value in {"ports": ports, **named}.items()}
 
 
 def _constant(value: object) -> Provide:

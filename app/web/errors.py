@@ -10,6 +10,7 @@ from litestar.exceptions import HTTPException
 
 from app.core.errors import AppError, FieldError, Unavailable
 from app.web.copy import copy_for, negotiate
+from app.web.deps import ports_of
 from app.web.problems import problem
 from app.web.render import Renderer
 
@@ -62,7 +63,7 @@ def on_exception(request: Request[Any, Any, Any], error: Exception) -> Response[
         log.error("request failed", reference=failure.reference, code=failure.code, exc_info=error)
     if is_api(request.scope["path"]):
         return problem(failure.status, failure.code, failure.detail, failure.errors, failure.headers)
-    return error_page(request, request.app.state.ports.renderer, failure)
+    return error_page(request, ports_of(request.app.state).renderer, failure)
 
 
 def describe(error: Exception) -> Failure:

@@ -21,6 +21,9 @@ class TokenBucket:
         self._max_keys = max_keys
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # key -> tokens left, and when
 
+    def __len__(self) -> int:
+        return len(self._buckets)
+
     def take(self, key: str, now: datetime) -> None:
         """Use one token; raises TooManyRequests with the seconds until there is one."""
         at = now.timestamp()

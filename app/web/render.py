@@ -82,7 +82,7 @@ class Renderer:
         return self.answer(
             request,
             body.encode(),
-            media_type="text/html; charset=utf-8",
+            media_type="text/html",
             status=status,
             cookies=cookies,
             headers={

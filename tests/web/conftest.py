@@ -1,7 +1,7 @@
 """An application with a few pages of its own, to see how the web floor treats whatever handlers do."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from jinja2 import ChoiceLoader, DictLoader, FileSystemLoader
 from litestar import Litestar, Request, Response, get, post, route
 from litestar.di import NamedDependency
 from litestar.exceptions import PermissionDeniedException
+from litestar.params import FromPath, FromQuery
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.errors import Conflict, FieldError, InvalidInput, TooManyRequests
@@ -21,9 +22,10 @@ from app.web.deps import Ports
 from app.web.forms import parse_form
 from app.web.problems import parse_body
 from app.web.render import Renderer
+from tests.support import databases
 from tests.support.apps import make_settings
 from tests.support.clock import FakeClock
-from tests.support.pages import Visitor, visiting
+from tests.support.pages import Visitor, new_client
 
 PAGE = """<!doctype html><html lang="{{ lang }}"><head><meta name="viewport" content="x">
 <title>{{ word }}</title><style nonce="{{ nonce }}">b{}</style></head><body>
@@ -46,7 +48,7 @@ class Order(BaseModel):
 
 
 @get("/probe/raise/{kind:str}")
-async def raising(kind: str) -> None:
+async def raising(kind: FromPath[str]) -> None:
     raise {
         "conflict": Conflict("Two of you at once."),
         "fields": InvalidInput(fields=[FieldError("items[0].name", "Too long.")]),
@@ -57,12 +59,12 @@ async def raising(kind: str) -> None:
 
 
 @get("/v1/probe/raise/{kind:str}")
-async def raising_in_api(kind: str) -> None:
+async def raising_in_api(kind: FromPath[str]) -> None:
     await raising.fn(kind)
 
 
 @get("/v1/probe/number")
-async def number(count: int) -> dict[str, int]:
+async def number(count: FromQuery[int]) -> dict[str, int]:
     return {"count": count}
 
 
@@ -85,7 +87,7 @@ async def small(request: Request[Any, Any, Any]) -> dict[str, int]:
 
 @route("/probe/page/{word:str}", http_method=READ)
 async def page(
-    request: Request[Any, Any, Any], word: str, renderer: NamedDependency[Renderer]
+    request: Request[Any, Any, Any], word: FromPath[str], renderer: NamedDependency[Renderer]
 ) -> Response[bytes]:
     return renderer.page(request, "probe/show.html", {"word": word, "filler": "again and again " * 100})
 
@@ -95,34 +97,36 @@ async def all_ports(ports: NamedDependency[Ports], database: NamedDependency[Dat
     return {"same": ports.database is database}
 
 
-@dataclass(frozen=True)
 class Probe:
-    """The application under test, and what it was given."""
+    """The application under test, and a visitor of it."""
 
-    app: Litestar
-    visitor: Visitor
-    clock: FakeClock
+    def __init__(self, app: Litestar, visitor: Visitor) -> None:
+        self.app = app
+        self.visitor = visitor
 
 
 def make_app(database: Database, clock: FakeClock, **options: Any) -> Litestar:
     url = database.url.render_as_string(hide_password=False)
+    probes = {"probe/show.html": PAGE, "probe/_fragment.html": FRAGMENT}
     return create_app(
         make_settings(url),
         database=database,
         clock=clock,
-        templates=ChoiceLoader(
-            [
-                DictLoader({"probe/show.html": PAGE, "probe/_fragment.html": FRAGMENT}),
-                FileSystemLoader(ROOT / "templates"),
-            ]
-        ),
+        templates=ChoiceLoader([DictLoader(probes), FileSystemLoader(ROOT / "templates")]),
         extra_handlers=[raising, raising_in_api, number, order, form, small, page, all_ports],
         **options,
     )
 
 
+@pytest.fixture(scope="module")
+def probe_app(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Litestar]:
+    """One for a module: these tests are about HTTP, store nothing, and hardly touch the database."""
+    url = databases.fresh_sqlite(run_folder, tmp_path_factory.mktemp("web"))
+    with Database(url) as database:
+        yield make_app(database, FakeClock())
+
+
 @pytest.fixture
-async def probe(database: Database, clock: FakeClock) -> AsyncIterator[Probe]:
-    app = make_app(database, clock)
-    async with visiting(app) as visitor:
-        yield Probe(app, visitor, clock)
+async def probe(probe_app: Litestar) -> AsyncIterator[Probe]:
+    async with new_client(probe_app) as client:
+        yield Probe(probe_app, Visitor(client))

@@ -1,4 +1,4 @@
-"""Wraps the whole application: one log line a request, and headers that every answer carries.
+"""Wraps the whole application: one log line a request, and what every answer carries.
 
 The log never holds a token, a query string, an address or anything a person typed.
 """
@@ -7,6 +7,7 @@ import logging
 import re
 import secrets
 import time
+from urllib.parse import quote_from_bytes
 
 import structlog
 from litestar.enums import ScopeType
@@ -14,13 +15,14 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 log = structlog.get_logger("leavewell.access")
 
-SECRET = re.compile(r"(?<=/)(cl|ck|unch)_[^/]*")
+SECRET = re.compile(r"(?<![^/])(cl|ck|unch)_[^/]*", re.IGNORECASE)
 QUIET = frozenset({"/healthz"})
 LONGEST_PATH = 200
 EVERY_ANSWER = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+ASCII = bytes(range(128)).decode()
 
 
-class AccessLog:
+class Edge:
     """ASGI wrapper around the router itself, so that unknown addresses are logged too."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -31,6 +33,9 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         method, path = scope["method"], redact(scope["path"])  # the router rewrites scope["path"]
+        if not scope["query_string"].isascii():
+            # A URL is ASCII (RFC 3986). Raw bytes are meant as what they would be encoded; Litestar would stumble.
+            scope["query_string"] = quote_from_bytes(scope["query_string"], safe=ASCII).encode()
         request_id = secrets.token_hex(8)
         started = time.perf_counter()
         status = 500
