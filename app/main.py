@@ -19,7 +19,8 @@ from app.adapters.signing import Signer
 from app.adapters.vault import Vault
 from app.db import schema
 from app.db.database import Database
-from app.settings import Settings
+from app.settings import LogFormat, Settings
+from app.web import logs
 from app.web.assets import Assets, static_file
 from app.web.deps import Ports, dependencies
 from app.web.edge import Edge
@@ -56,6 +57,7 @@ def create_app(
 
     `background` runs beside the requests until the application stops (the embedded worker).
     """
+    logs.configure(level=settings.log_level, as_json=settings.log_format is LogFormat.JSON)
     assets = Assets(ROOT / "static")
     ports = Ports(
         settings=settings,

@@ -104,7 +104,7 @@ class Visitor:
         assert pressed is not None, f"no button {button!r}; there are {page.buttons}"
         form = _form_of(page.root, pressed)
         assert form is not None, f"the button {button!r} belongs to no form"
-        data = _fill(page.root, form, fields or {})
+        data = fill(page.root, form, fields or {})
         if pressed["name"]:
             data.append((pressed["name"], pressed["value"]))
         target = urljoin(page.url, pressed["formaction"] or form["action"] or page.url)
@@ -275,10 +275,10 @@ def _controls(root: Element, form: Element) -> list[Element]:
 
 def _successful(root: Element, form: Element) -> list[tuple[str, str]]:
     """What a browser would send if nobody touched anything (HTML: constructing the entry list)."""
-    return _fill(root, form, {})
+    return fill(root, form, {})
 
 
-def _fill(root: Element, form: Element, fields: Fields) -> list[tuple[str, str]]:
+def fill(root: Element, form: Element, fields: Fields) -> list[tuple[str, str]]:
     controls = _controls(root, form)
     names = {control["name"] for control in controls}
     assert names >= fields.keys(), f"no field {sorted(fields.keys() - names)}; there are {sorted(names)}"

@@ -31,7 +31,7 @@ async def test_a_request_is_one_line_without_token_query_or_address(
     await probe.visitor.client.get(
         "/cancel/cl_TOKEN?t=QUERY", headers={"User-Agent": "AGENT", "Cookie": "a=COOKIE"}
     )
-    lines = [line for line in capsys.readouterr().out.splitlines() if "/cancel/" in line]
+    lines = [line for line in capsys.readouterr().err.splitlines() if "/cancel/" in line]
     assert len(lines) == 1
     assert "cl_***" in lines[0]
     assert "404" in lines[0]

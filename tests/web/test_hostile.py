@@ -120,4 +120,4 @@ async def test_a_client_that_hangs_up_is_no_error_of_ours(
 
     await probe.app(scope, receive, send)  # type: ignore[arg-type]
     assert sent[0]["status"] == 400
-    assert "request failed" not in capsys.readouterr().out
+    assert "request failed" not in capsys.readouterr().err

@@ -52,7 +52,7 @@ async def test_background_work_that_fails_is_logged_and_requests_go_on(
 
     async with visiting(make_app(database, clock, background=work)) as visitor:
         assert (await visitor.client.get("/healthz")).status_code == 200
-    assert "the worker fell over" in capsys.readouterr().out
+    assert "the worker fell over" in capsys.readouterr().err
 
 
 async def test_a_given_database_stays_open(database: Database, clock: FakeClock) -> None:

@@ -24,6 +24,7 @@ from app.web.security import (
 from tests.support.apps import OLD_SECRET, SECRET
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+REQUESTS = RequestFactory()
 SIGNER = Signer((SECRET,))
 PROXIES = (ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -34,7 +35,7 @@ def make_request(
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     if cookie is not None:
         named["cookie"] = f"{BROWSER_COOKIE}={cookie}"
-    request = RequestFactory().get("/", headers=named)
+    request = REQUESTS.get("/", headers=named)
     request.scope["client"] = (peer, 1) if peer else None
     return request
 
