@@ -1,4 +1,5 @@
 import secrets
+from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -114,7 +115,7 @@ def test_every_secret_of_the_ring_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("make", [lambda: secrets.token_urlsafe(48), lambda: secrets.token_hex(16)])
-def test_what_we_tell_people_to_make_is_good_enough(make: "type[str]") -> None:
+def test_what_we_tell_people_to_make_is_good_enough(make: Callable[[], str]) -> None:
     for _ in range(500):
         made = make()
         assert read(LEAVEWELL_SECRET=made).secrets == (made,)
