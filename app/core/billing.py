@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Protocol, assert_never, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, Self, assert_never, runtime_checkable
 
-from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.core.direct import (
@@ -69,19 +69,10 @@ class Discount(Shape):
     type: Literal["discount"] = "discount"
     coupon_id: Id | None = None
     percent_off: Percent | None = None
-    amount_off_minor: Annotated[Minor | None, Field(validate_default=True)] = None
+    amount_off_minor: Minor | None = None
     currency: Annotated[Currency | None, Field(validate_default=True)] = None
     duration: Literal["once", "repeating", "forever"]
     months: Annotated[DiscountMonths | None, Field(validate_default=True)] = None
-
-    @field_validator("amount_off_minor")
-    @classmethod
-    def _says_how_much(cls, amount: int | None, info: ValidationInfo) -> int | None:
-        if amount is not None and info.data.get("percent_off") is not None:
-            raise refusal("Give percentOff or amountOffMinor, not both.")
-        if amount is None and info.data.get("percent_off") is None and info.data.get("coupon_id") is None:
-            raise refusal("Give couponId, percentOff or amountOffMinor.")
-        return amount
 
     @field_validator("currency")
     @classmethod
@@ -99,6 +90,14 @@ class Discount(Shape):
         if duration in ("once", "forever") and months is not None:
             raise refusal("Only a repeating discount has months.")
         return months
+
+    @model_validator(mode="after")
+    def _says_how_much(self) -> Self:
+        if self.percent_off is not None and self.amount_off_minor is not None:
+            raise refusal("Give percentOff or amountOffMinor, not both.")
+        if self.percent_off is None and self.amount_off_minor is None and self.coupon_id is None:
+            raise refusal("Give couponId, percentOff or amountOffMinor.")
+        return self
 
 
 class Pause(Shape):
