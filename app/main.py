@@ -1,11 +1,10 @@
 """Wires the server: the only place that makes ports and lists what is served. Decides nothing else."""
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import structlog
 from jinja2 import BaseLoader, FileSystemLoader
@@ -27,13 +26,14 @@ from app.web.edge import Edge
 from app.web.errors import on_exception
 from app.web.health import favicon, healthz, home, robots
 from app.web.render import Renderer
+from app.worker import Worker
 
 log = structlog.get_logger("leavewell")
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_BODY_BYTES = 1024 * 1024  # where a handler has no bound of its own; forms and the API have lower ones
 
-Background: TypeAlias = Callable[[Ports], Coroutine[Any, Any, None]]
+MakeWorker: TypeAlias = Callable[[Ports], Worker]
 
 WEB: Sequence[ControllerRouterHandler] = (home, healthz, robots, favicon, static_file)
 FEATURES: Sequence[ControllerRouterHandler] = ()
@@ -50,12 +50,12 @@ def create_app(
     clock: Clock | None = None,
     http: OutboundHttp | None = None,
     templates: BaseLoader | None = None,
-    background: Background | None = None,
+    make_worker: MakeWorker | None = None,
     extra_handlers: Sequence[ControllerRouterHandler] = (),
 ) -> Litestar:
     """Return the application. It closes what it made itself; what it was given stays the giver's.
 
-    `background` runs beside the requests until the application stops (the embedded worker).
+    `make_worker` makes the embedded worker, which runs beside the requests and is stopped with them.
     """
     logs.configure(level=settings.log_level, as_json=settings.log_format is LogFormat.JSON)
     assets = Assets(ROOT / "static")
@@ -73,7 +73,7 @@ def create_app(
         [*WEB, *FEATURES, *extra_handlers],
         dependencies=dependencies(ports),
         exception_handlers={Exception: on_exception},
-        lifespan=[_lifespan(ports, background, owns_database=database is None, owns_http=http is None)],
+        lifespan=[_lifespan(ports, make_worker, owns_database=database is None, owns_http=http is None)],
         logging_config=None,  # web/errors.py and web/edge.py log, without what a customer typed
         openapi_config=None,  # our own document is served from our own address, without a CDN
         request_max_body_size=MAX_BODY_BYTES,
@@ -84,7 +84,7 @@ def create_app(
 
 
 def _lifespan(
-    ports: Ports, background: Background | None, *, owns_database: bool, owns_http: bool
+    ports: Ports, make_worker: MakeWorker | None, *, owns_database: bool, owns_http: bool
 ) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -95,8 +95,8 @@ def _lifespan(
                 closing.push_async_callback(ports.database.close)
                 await ports.database.connect()
             await _check_schema(ports.database)
-            if background is not None:
-                await closing.enter_async_context(_running(background(ports)))
+            if make_worker is not None:
+                await closing.enter_async_context(_running(make_worker(ports)))
             yield
 
     return lifespan
@@ -113,18 +113,17 @@ async def _check_schema(database: Database) -> None:
 
 
 @asynccontextmanager
-async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run a coroutine beside the body and stop it with the body. It may fail without ending the requests."""
-    task = asyncio.create_task(work, name="background")
+async def _running(worker: Worker) -> AsyncIterator[None]:
+    """Run the worker beside the body; at its end let the jobs under way finish. It may fail without us."""
+    task = asyncio.create_task(worker.run(), name="worker")
     task.add_done_callback(_report)
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await task
+        worker.stop()
+        await asyncio.wait([task])
 
 
 def _report(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.log(logging.CRITICAL, "the background work ended", exc_info=error)
+        log.critical("the worker ended", exc_info=error)

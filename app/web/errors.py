@@ -73,8 +73,8 @@ def describe(error: Exception) -> Failure:
         return Failure(
             error.status, error.code, error.user_message, error.fields, error.retry_after, None, reference
         )
-    if isinstance(error, HTTPException) and error.status_code in FRAMEWORK:
-        code, detail = FRAMEWORK[error.status_code]
+    if isinstance(error, HTTPException) and (error.status_code < 500 or error.status_code in FRAMEWORK):
+        code, detail = FRAMEWORK.get(error.status_code, FRAMEWORK[400])
         retry_after = Unavailable.retry_after if error.status_code in (429, 503) else None
         return Failure(error.status_code, code, detail, _named(error), retry_after, _allow(error))
     reference = new_reference()

@@ -8,7 +8,7 @@ import pytest
 from jinja2 import ChoiceLoader, DictLoader, FileSystemLoader
 from litestar import Litestar, Request, Response, get, post, route
 from litestar.di import NamedDependency
-from litestar.exceptions import PermissionDeniedException
+from litestar.exceptions import HTTPException, PermissionDeniedException
 from litestar.params import FromPath, FromQuery
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -53,6 +53,7 @@ async def raising(kind: FromPath[str]) -> None:
         "conflict": Conflict("Two of you at once."),
         "fields": InvalidInput(fields=[FieldError("items[0].name", "Too long.")]),
         "slow-down": TooManyRequests(retry_after=7),
+        "teapot": HTTPException("internal words", status_code=418),
         "framework": PermissionDeniedException("internal words"),
         "bug": RuntimeError(SHARED),
     }[kind]

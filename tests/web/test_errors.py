@@ -11,6 +11,7 @@ from tests.web.conftest import SHARED, Probe
         ("/nowhere", 404, "There is no page here"),
         ("/probe/form", 405, "This page cannot be used like that"),
         ("/probe/raise/framework", 403, "This page needs to be reloaded"),
+        ("/probe/raise/teapot", 418, "This did not work"),
         ("/probe/raise/slow-down", 429, "Too many requests"),
         ("/probe/raise/conflict", 409, "This did not work"),
         ("/probe/raise/bug", 500, "Something went wrong on our side"),

@@ -8,6 +8,7 @@ import pytest
 from app.db.database import Database
 from app.main import SchemaNotCurrentError, create_app
 from app.web.deps import Ports
+from app.worker import Sweep, Worker
 from tests.support.apps import make_settings
 from tests.support.clock import FakeClock
 from tests.support.pages import visiting
@@ -26,31 +27,34 @@ async def test_a_database_of_another_version_stops_the_start(tmp_path: Path) -> 
             pass
 
 
-async def test_the_background_work_runs_beside_requests_and_ends_with_them(
+async def test_the_embedded_worker_runs_beside_requests_and_stops_with_them(
     database: Database, clock: FakeClock
 ) -> None:
-    seen = []
+    swept = asyncio.Event()
 
-    async def work(ports: Ports) -> None:
-        seen.append(ports.clock)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            seen.append("stopped")
+    async def sweep() -> None:
+        swept.set()
 
-    async with visiting(make_app(database, clock, background=work)) as visitor:
+    def make_worker(ports: Ports) -> Worker:
+        return Worker(ports.database, ports.clock, handlers={}, sweeps=[Sweep("probe", 60, sweep)])
+
+    async with visiting(make_app(database, clock, make_worker=make_worker)) as visitor:
+        await asyncio.wait_for(swept.wait(), 5)
         assert (await visitor.client.get("/healthz")).status_code == 200
-        assert seen == [clock]
-    assert seen == [clock, "stopped"]
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "worker"]
 
 
-async def test_background_work_that_fails_is_logged_and_requests_go_on(
+async def test_a_worker_that_breaks_is_logged_and_requests_go_on(
     database: Database, clock: FakeClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def work(ports: Ports) -> None:
-        raise RuntimeError("the worker fell over")
+    class Broken(Worker):
+        async def run(self) -> None:
+            raise RuntimeError("the worker fell over")
 
-    async with visiting(make_app(database, clock, background=work)) as visitor:
+    def make_worker(ports: Ports) -> Worker:
+        return Broken(ports.database, ports.clock, handlers={})
+
+    async with visiting(make_app(database, clock, make_worker=make_worker)) as visitor:
         assert (await visitor.client.get("/healthz")).status_code == 200
     assert "the worker fell over" in capsys.readouterr().err
 

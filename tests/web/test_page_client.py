@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.support.pages import Page, fill, check
+from tests.support.pages import Page, check, fill
 
 POLICY = (
     "default-src 'none'; style-src 'nonce-n'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
