@@ -161,7 +161,7 @@ class PauseCard:
     """Either `options`, or the days between which the customer picks a date (`option` is then ISO)."""
 
     template: ClassVar[str] = "cancel/offers/pause.html"
-    price: Price
+    price: Price | None = None
     options: tuple[PauseOption, ...] = ()
     earliest: datetime | None = None
     latest: datetime | None = None
@@ -182,8 +182,8 @@ class PlanTile:
 class PlanChangeCard:
     template: ClassVar[str] = "cancel/offers/plan_change.html"
     plan: str
-    price: Price
     tiles: tuple[PlanTile, ...]
+    price: Price | None = None
     starts_at: datetime | None = None
     chosen: str | None = None
 
@@ -250,7 +250,7 @@ class SubscriptionChoice:
 
     id: str
     name: str
-    price: Price
+    price: Price | None = None
     state: Literal["renews", "trial", "ends", "paused"] = "renews"
     at: datetime | None = None
 
@@ -291,7 +291,9 @@ class Working:
 
     template: ClassVar[str] = "cancel/working.html"
     title: str
-    what: Literal["cancel", "uncancel", "discount", "pause", "resume", "plan_change", "trial_extension"]
+    what: Literal[
+        "open", "cancel", "uncancel", "discount", "pause", "resume", "plan_change", "trial_extension"
+    ]
 
 
 @dataclass(frozen=True, slots=True)

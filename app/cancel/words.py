@@ -35,7 +35,7 @@ NoticeKind = Literal[
     "nothing_to_cancel",
     "entry_off",
 ]
-ConfirmKind = Literal["period_end", "now", "trial", "request"]
+ConfirmKind = Literal["period_end", "now", "trial", "unknown", "request"]
 
 
 @dataclass(frozen=True, slots=True)

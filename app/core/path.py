@@ -27,23 +27,28 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """The stops passed, in order, the one that is next, and why each rule on the way did or did not match."""
+    """The stops gone by, in order, the one that is next, and why each rule on the way did or did not match.
 
-    passed: tuple[Stop, ...]
+    After the exit was pressed the last one behind may be the one it was pressed on: unanswered, open to go back to.
+    """
+
+    behind: tuple[Stop, ...]
     current: Stop
     facts: Facts
     considered: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def stops(self) -> tuple[Stop, ...]:
+        return (*self.behind, self.current)
+
     def find(self, stop_id: str) -> Stop | None:
-        return next((s for s in (*self.passed, self.current) if s.id == stop_id), None)
+        return next((s for s in self.stops if s.id == stop_id), None)
 
     def before(self, stop_id: str) -> Stop | None:
-        """The stop that *back* leads to."""
-        ids = [s.id for s in self.passed]
-        if stop_id in ids:
-            position = ids.index(stop_id)
-            return self.passed[position - 1] if position else None
-        return self.passed[-1] if self.passed else None
+        """The stop that *back* leads to; None at the first."""
+        ids = [s.id for s in self.stops]
+        position = ids.index(stop_id) if stop_id in ids else 0
+        return self.stops[position - 1] if position else None
 
 
 def facts_of(walk: Walk, state: SessionState) -> Facts:
@@ -58,11 +63,12 @@ def facts_of(walk: Walk, state: SessionState) -> Facts:
 def find_path(walk: Walk, state: SessionState) -> Path:
     """Walk the flow from its start to the first stop that is not done.
 
-    After the exit was pressed only what has been answered and the confirmation are left. A flow always ends on its
-    confirm step (validate_flow), so there always is a current stop.
+    After the exit was pressed the confirmation is next, whatever is unanswered. A flow always ends on its confirm step
+    (validate_flow), so there always is a current stop.
     """
     facts = facts_of(walk, state)
-    passed: list[Stop] = []
+    behind: list[Stop] = []
+    is_open = True
     considered: dict[str, Any] = {}
     jump_to: str | None = None
     for step in walk.flow.steps:
@@ -70,14 +76,17 @@ def find_path(walk: Walk, state: SessionState) -> Path:
             continue
         jump_to = None
         if step.kind == "confirm":
-            return Path(tuple(passed), Stop(step.id, step.kind, step, step.id), facts, considered)
+            return Path(tuple(behind), Stop(step.id, step.kind, step, step.id), facts, considered)
         if not _applies(step, facts, considered):
             continue
         for stop in _stops_of(walk, state, step, facts, considered):
             if is_done(stop, state):
-                passed.append(stop)
+                behind.append(stop)
             elif not state.used_exit:
-                return Path(tuple(passed), stop, facts, considered)
+                return Path(tuple(behind), stop, facts, considered)
+            elif is_open and stop.offer is None:
+                behind.append(stop)
+                is_open = False
         jump_to = _branch(step, state, facts, considered)
     raise ValueError("a flow ends on its confirm step")
 

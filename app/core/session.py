@@ -7,14 +7,30 @@ from datetime import datetime
 from typing import Any, Final
 
 from app.core import offers
+from app.core.answers import Mistake, mistakes_in, with_answer, with_draft
 from app.core.billing import Cancel, Change, Resume, Uncancel
+from app.core.commands import (
+    TRANSITIONS,
+    AcceptOffer,
+    AnswerStep,
+    CancelNow,
+    ChooseSubscription,
+    Command,
+    ConfirmCancel,
+    DeclineOffer,
+    GoOn,
+    Keep,
+    ResumeNow,
+    Retry,
+    Settle,
+    UndoCancel,
+)
 from app.core.eligibility import automation_blockers
 from app.core.events import Event, EventType, effect_event, ending_event, offer_event
-from app.core.flow import ConfirmStep, FeedbackStep, OptionsFollowUp, Reason, SurveyStep
-from app.core.path import Path, Stop, find_path, visible_reasons
+from app.core.flow import ConfirmStep
+from app.core.path import Path, Stop, find_path
 from app.core.state import (
     OUTCOME_OF_OFFER,
-    Answer,
     OfferRecord,
     OfferStatus,
     Outcome,
@@ -26,126 +42,9 @@ from app.core.state import (
 )
 from app.core.world import Walk
 
-MAX_TEXT: Final = 2_000
 MAX_VIEWS: Final = 200
 
-# --- Commands -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ChooseSubscription:
-    subscription_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerStep:
-    """An answer to a survey, feedback or message step. `is_skip` keeps what was typed but asks nothing of it."""
-
-    step: str
-    reason: str | None = None
-    follow_up: str | None = None
-    text: str | None = None
-    is_skip: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AcceptOffer:
-    decision_id: str
-    option_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DeclineOffer:
-    decision_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class CancelNow:
-    """The exit that is on every screen. `draft` is what stood in the form when it was pressed."""
-
-    draft: AnswerStep | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ConfirmCancel:
-    has_acknowledged: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class UndoCancel:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class ResumeNow:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class GoOn:
-    """Leave the trouble behind, or go past the paused screen, towards cancelling."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settle:
-    """What became of an effect. Sent by whoever carried it out, never by a browser."""
-
-    effect_id: str
-    is_applied: bool
-    reason: str = ""
-    message: str | None = None
-    can_retry: bool = False
-    subscription_id: str | None = None
-    reference: str | None = None
-
-
-Command = (
-    ChooseSubscription
-    | AnswerStep
-    | AcceptOffer
-    | DeclineOffer
-    | CancelNow
-    | ConfirmCancel
-    | Keep
-    | UndoCancel
-    | ResumeNow
-    | Retry
-    | GoOn
-    | Settle
-)
-
-TRANSITIONS: Final[dict[Phase, frozenset[type[Command]]]] = {
-    Phase.OPENING: frozenset(),
-    Phase.CHOOSING: frozenset({ChooseSubscription, Keep}),
-    Phase.WALKING: frozenset({AnswerStep, AcceptOffer, DeclineOffer, CancelNow, ConfirmCancel, Keep, Settle}),
-    Phase.WORKING: frozenset({Settle, CancelNow}),
-    Phase.TROUBLE: frozenset({Retry, GoOn, CancelNow, Keep, DeclineOffer, Settle}),
-    Phase.SCHEDULED: frozenset({UndoCancel, Keep}),
-    Phase.PAUSED: frozenset({ResumeNow, GoOn, CancelNow, Keep}),
-    Phase.FINISHED: frozenset({UndoCancel, Settle}),
-}
-
-
 # --- Decisions ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """Something the customer has to put right: the form field, and the catalogue key of what to say."""
-
-    name: str
-    key: str
-    args: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +113,7 @@ def advance(walk: Walk, state: SessionState, command: Command) -> Decision:
 def _choose_subscription(walk: Walk, state: SessionState, command: ChooseSubscription) -> Decision:
     chosen = walk.world.find_subscription(command.subscription_id)
     if chosen is None or chosen.status.name == "canceled":
-        return Decision(state, mistakes=(Mistake("subscription", "error.subscription_required"),))
+        return Decision(state, mistakes=(Mistake("subscription", "errors.subscription.missing"),))
     return Decision(_enter(walk, state, chosen.id))
 
 
@@ -223,10 +122,10 @@ def _answer_step(walk: Walk, state: SessionState, command: AnswerStep) -> Decisi
     stop = path.find(command.step)
     if stop is None or stop.kind in ("offer", "confirm"):
         return Decision(state)
-    mistakes = _mistakes_in(walk, stop, path, command)
+    mistakes = mistakes_in(walk, stop, path, command)
     if mistakes:
         return Decision(state, mistakes=mistakes)
-    return Decision(_with_answer(walk, state, command))
+    return Decision(with_answer(walk, state, command))
 
 
 def _accept_offer(walk: Walk, state: SessionState, command: AcceptOffer) -> Decision:
@@ -239,7 +138,7 @@ def _accept_offer(walk: Walk, state: SessionState, command: AcceptOffer) -> Deci
         return _finish(walk, accepted, outcome, before=(_offer_event(EventType.OFFER_ACCEPTED, record),))
     option = record.shown.find_option(command.option_id)
     if option is None:
-        return Decision(state, mistakes=(Mistake("option", "error.option_required"),))
+        return Decision(state, mistakes=(Mistake("option", "errors.option.missing"),))
     return _start(
         walk,
         _with_offer(state, record, status=OfferStatus.ACCEPTED, option_id=option.id, answered_at=walk.now),
@@ -269,7 +168,7 @@ def _cancel_now(walk: Walk, state: SessionState, command: CancelNow) -> Decision
             return Decision(state)
         withdrawn = state.pending.effect_id
     elif command.draft is not None and state.phase is Phase.WALKING:
-        state = _with_draft(walk, state, command.draft)
+        state = with_draft(walk, state, command.draft)
     if state.phase is Phase.PAUSED:
         state = _walk_on(walk, state)
     return Decision(
@@ -285,7 +184,7 @@ def _confirm_cancel(walk: Walk, state: SessionState, command: ConfirmCancel) -> 
     if not isinstance(step, ConfirmStep):
         return Decision(state)
     if step.acknowledge and not command.has_acknowledged:
-        return Decision(state, mistakes=(Mistake("acknowledge", "error.acknowledge_required"),))
+        return Decision(state, mistakes=(Mistake("acknowledge", "errors.acknowledge.missing"),))
     if state.manual_reasons:
         return _ask_merchant(walk, state, state.manual_reasons)
     subscription = walk.world.find_subscription(state.subscription_id)
@@ -556,8 +455,7 @@ def _reachable_offer(walk: Walk, state: SessionState, decision_id: str) -> Offer
     """The offer of that decision, if it still stands on the customer's path; none once any offer has been taken."""
     if any(o.status in (OfferStatus.ACCEPTED, OfferStatus.APPLIED) for o in state.offers):
         return None
-    path = find_path(walk, state)
-    stops = (*path.passed, path.current)
+    stops = find_path(walk, state).stops
     return next((s.record for s in stops if s.record and s.record.decision_id == decision_id), None)
 
 
@@ -566,87 +464,6 @@ def _with_offer(state: SessionState, record: OfferRecord, **changes: Any) -> Ses
         o.model_copy(update=changes) if o.decision_id == record.decision_id else o for o in state.offers
     )
     return state.model_copy(update={"offers": changed})
-
-
-def _with_answer(walk: Walk, state: SessionState, command: AnswerStep) -> SessionState:
-    answer = Answer(
-        reason=command.reason,
-        follow_up=command.follow_up,
-        text=command.text,
-        is_skipped=command.is_skip or not (command.reason or command.text),
-        at=walk.now,
-    )
-    return state.model_copy(update={"answers": {**state.answers, command.step: answer}})
-
-
-def _with_draft(walk: Walk, state: SessionState, draft: AnswerStep) -> SessionState:
-    """Keep what was typed when the exit was pressed, as far as it can be kept; never a reason to stop anyone."""
-    path = find_path(walk, state)
-    stop = path.find(draft.step)
-    if (
-        stop is None
-        or stop.kind not in ("survey", "feedback")
-        or not (draft.reason or draft.follow_up or draft.text)
-    ):
-        return state
-    cut = AnswerStep(
-        step=draft.step,
-        reason=draft.reason,
-        follow_up=draft.follow_up[:MAX_TEXT] if draft.follow_up else None,
-        text=draft.text[:MAX_TEXT] if draft.text else None,
-    )
-    if isinstance(stop.step, SurveyStep) and _reason(walk, stop.step, path, cut.reason) is None:
-        return state
-    return _with_answer(walk, state, cut)
-
-
-def _reason(walk: Walk, step: SurveyStep, path: Path, reason_id: str | None) -> Reason | None:
-    offered = visible_reasons(step, path.facts, walk.session_id)
-    return next((r for r in offered if r.id == reason_id), None)
-
-
-def _mistakes_in(walk: Walk, stop: Stop, path: Path, command: AnswerStep) -> tuple[Mistake, ...]:
-    if isinstance(stop.step, SurveyStep):
-        return _survey_mistakes(walk, stop.step, path, command)
-    if isinstance(stop.step, FeedbackStep):
-        return _text_mistakes(
-            "feedback",
-            command.text or "",
-            is_required=stop.step.required,
-            min_length=0 if command.is_skip else stop.step.min_length,
-        )
-    return ()
-
-
-def _survey_mistakes(walk: Walk, step: SurveyStep, path: Path, command: AnswerStep) -> tuple[Mistake, ...]:
-    if command.is_skip or command.reason is None:
-        is_missing = step.required or (command.reason is None and bool(command.follow_up))
-        return (Mistake("reason", "error.reason_required"),) if is_missing else ()
-    reason = _reason(walk, step, path, command.reason)
-    if reason is None:
-        return (Mistake("reason", "error.reason_unknown"),)
-    asked = reason.follow_up
-    if asked is None:
-        return ()
-    name = f"follow_up--{reason.id}"
-    if isinstance(asked, OptionsFollowUp):
-        is_known = command.follow_up in {o.id for o in asked.options}
-        if (command.follow_up or asked.required) and not is_known:
-            return (Mistake(name, "error.follow_up_option"),)
-        return ()
-    return _text_mistakes(
-        name, command.follow_up or "", is_required=asked.required, min_length=asked.min_length
-    )
-
-
-def _text_mistakes(name: str, text: str, *, is_required: bool, min_length: int) -> tuple[Mistake, ...]:
-    if len(text) > MAX_TEXT:
-        return (Mistake(name, "error.text_too_long", {"max": MAX_TEXT, "length": len(text)}),)
-    if not text:
-        return (Mistake(name, "error.text_required"),) if is_required else ()
-    if len(text) < min_length:
-        return (Mistake(name, "error.text_too_short", {"min": min_length}),)
-    return ()
 
 
 def _offer_event(type: EventType, record: OfferRecord, option_id: str | None = None) -> Event:

@@ -1,11 +1,11 @@
-"""Sees a change through at the provider: tried at once for as long as a customer waits, and by the worker after that."""
+"""Sees a change through at the provider: tried at once while a customer waits, and by the worker after that."""
 
 import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final, Literal, cast
 
 from sqlmodel import Session
 
@@ -13,9 +13,6 @@ from app.connections import service as connections
 from app.core.billing import (
     Cancel,
     ChangeRequest,
-    Discount,
-    Pause,
-    PlanChange,
     ProviderUnavailable,
     parse_change,
 )
@@ -28,7 +25,6 @@ from app.core.world import World, read_world
 from app.db import outbox
 from app.db.tables.accounts import Environment
 from app.db.tables.effects import Effect
-from app.db.tables.links import CancelLink
 from app.db.tables.sessions import CancelSession
 from app.effects import service as effects
 from app.effects.service import Settlement
@@ -49,8 +45,6 @@ class _Task:
     world: World
     history: History
     waits_for: Sequence[str]
-    direct_customer: dict[str, Any] | None
-    direct_subscriptions: list[dict[str, Any]] | None
 
 
 async def try_now(ports: SessionPorts, jobs: Sequence[outbox.Job]) -> None:
@@ -103,10 +97,11 @@ async def _attempt(
         return Settlement(False, reason="provider_unavailable")
     provider = connections.connect(
         task.environment,
-        ports.vault,
-        ports.http,
-        customer=task.direct_customer,
-        subscriptions=task.direct_subscriptions,
+        vault=ports.vault,
+        http=ports.http,
+        clock=ports.clock,
+        customer=task.world.customer,
+        subscriptions=task.world.subscriptions,
     )
     try:
         async with asyncio.timeout(patience_s):
@@ -131,7 +126,6 @@ def _load(db: Session, effect_id: str, now: datetime) -> _Task | None:
     if effect is None or effect.status != "pending":
         return None
     row = db.get_one(CancelSession, effect.session_id)
-    link = db.get_one(CancelLink, row.link_id) if row.link_id else None
     subscription_id = effect.subscription_id or ""
     history = queries.history_of(
         db,
@@ -147,8 +141,6 @@ def _load(db: Session, effect_id: str, now: datetime) -> _Task | None:
         world=read_world(row.snapshot),
         history=history[subscription_id],
         waits_for=queries.list_unsettled_before(db, effect),
-        direct_customer=link.direct_customer if link else None,
-        direct_subscriptions=link.direct_subscriptions if link else None,
     )
 
 
@@ -159,7 +151,7 @@ def _request(task: _Task) -> ChangeRequest:
         session_id=effect.session_id,
         customer_id=effect.customer_id,
         subscription_id=effect.subscription_id or "",
-        mode=task.environment.mode,
+        mode=cast("Literal['live', 'test']", task.environment.mode),
         change=parse_change(effect.change),
         shown=effect.shown,
         requested_at=effect.requested_at,

@@ -2,9 +2,11 @@
 within one deadline. Neither can stop the walk; what they did not say is left out and the reason kept."""
 
 import asyncio
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Final
 
 from sqlmodel import Session
 
@@ -12,8 +14,9 @@ from app.accounts import service as accounts
 from app.connections import customer_data
 from app.connections import service as connections
 from app.connections.customer_data import CustomerData, Endpoint
-from app.core.billing import BillingProvider, Catalog, ProviderError
-from app.core.direct import DirectCustomer, DirectSubscription
+from app.core.billing import BillingProvider, Capability, Catalog, ProviderError
+from app.core.direct import DirectCustomer, DirectSubscription, parse_customer, parse_subscriptions
+from app.core.errors import InvalidInput
 from app.core.facts import History, Scalar
 from app.core.flow import FlowDefinition, PlanChangeOffer
 from app.core.flow_check import offers_of
@@ -26,7 +29,7 @@ from app.sessions import queries, service
 from app.sessions.ports import SessionPorts
 
 _WAIT_STEP_S: Final = 0.05
-_GRACE: Final = timedelta(seconds=5)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,8 @@ class _Order:
     subscription_id: str | None
     locale: str
     mint_attributes: dict[str, Scalar]
-    direct_customer: dict[str, Any] | None
-    direct_subscriptions: list[dict[str, Any]] | None
+    direct_customer: DirectCustomer | None
+    direct_subscriptions: Sequence[DirectSubscription]
     endpoint: Endpoint | None
     skipped: str | None
     deadline_s: float
@@ -51,6 +54,7 @@ class _Billing:
     customer: DirectCustomer | None = None
     subscriptions: tuple[DirectSubscription, ...] = ()
     catalog: Catalog = field(default_factory=Catalog)
+    capabilities: frozenset[Capability] = frozenset()
     is_verified: bool = False
 
 
@@ -92,6 +96,7 @@ def _claim(db: Session, *, session_id: str, ports: SessionPorts, now: datetime) 
 def _order(db: Session, row: CancelSession, ports: SessionPorts, *, is_first: bool, now: datetime) -> _Order:
     environment = db.get_one(Environment, row.app_id)
     link = db.get_one(CancelLink, row.link_id) if row.link_id else None
+    direct_customer = parse_customer(link.direct_customer) if link and link.direct_customer else None
     endpoint, skipped = None, None
     if environment.customer_data_url:
         resting = environment.customer_data_skip_until
@@ -116,8 +121,10 @@ def _order(db: Session, row: CancelSession, ports: SessionPorts, *, is_first: bo
         subscription_id=row.subscription_id,
         locale=row.locale,
         mint_attributes=link.attributes if link else {},
-        direct_customer=link.direct_customer if link else None,
-        direct_subscriptions=link.direct_subscriptions if link else None,
+        direct_customer=direct_customer,
+        direct_subscriptions=parse_subscriptions(link.direct_subscriptions, direct_customer)
+        if link and link.direct_subscriptions
+        else (),
         endpoint=endpoint,
         skipped=skipped,
         deadline_s=environment.customer_data_timeout_ms / 1000,
@@ -157,8 +164,9 @@ async def _look_up(ports: SessionPorts, order: _Order, customer_id: str, ends_at
         async with asyncio.timeout_at(ends_at):
             provider = connections.connect(
                 order.environment,
-                ports.vault,
-                ports.http,
+                vault=ports.vault,
+                http=ports.http,
+                clock=ports.clock,
                 customer=order.direct_customer,
                 subscriptions=order.direct_subscriptions,
             )
@@ -167,9 +175,10 @@ async def _look_up(ports: SessionPorts, order: _Order, customer_id: str, ends_at
                 provider.list_subscriptions(customer_id),
                 _load_catalog(provider, order.flow),
             )
-    except (ProviderError, TimeoutError):
+    except (ProviderError, TimeoutError, InvalidInput) as error:
+        _log.warning("billing of %s did not answer: %s", order.environment.app_id, str(error) or "timeout")
         return _Billing()
-    return _Billing(customer, tuple(subscriptions), catalog, is_verified=True)
+    return _Billing(customer, tuple(subscriptions), catalog, provider.capabilities, is_verified=True)
 
 
 async def _load_catalog(provider: BillingProvider, flow: FlowDefinition) -> Catalog:
@@ -213,7 +222,7 @@ def _store(
         subscriptions=billing.subscriptions,
         prices=dict(billing.catalog.prices),
         coupons=dict(billing.catalog.coupons),
-        capabilities=connections.capabilities_of(order.environment.provider),
+        capabilities=billing.capabilities,
         history=history,
         attributes=dict(data.attributes),
         mint_attributes=order.mint_attributes,

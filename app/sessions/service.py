@@ -9,16 +9,15 @@ from typing import Any, Final
 
 from sqlmodel import Session
 
+from app.core.answers import Mistake
 from app.core.billing import dump_change
+from app.core.commands import Command, Settle
 from app.core.errors import NotFound
 from app.core.events import EventType, session_started
 from app.core.path import Path, find_path
 from app.core.session import (
-    Command,
     Decision,
-    Mistake,
     NewEffect,
-    Settle,
     advance,
     ending,
     open_walk,
@@ -28,13 +27,14 @@ from app.core.state import OfferRecord, OfferStatus, Phase, SessionState
 from app.core.world import Walk, World, read_world
 from app.db import outbox
 from app.db.base import new_id
-from app.db.tables.accounts import Environment
+from app.db.tables.accounts import Environment, Organization
 from app.db.tables.effects import Effect
 from app.db.tables.sessions import CancelSession, SessionOffer
 from app.effects.service import Settlement
 from app.flows import service as flows
 from app.links import service as links
 from app.sessions import queries
+from app.web.copy import negotiate
 from app.webhooks import service as webhooks
 
 EFFECT_JOB: Final = "effect"
@@ -65,6 +65,7 @@ class Standing:
 
     row: CancelSession
     environment: Environment
+    brand_name: str
     walk: Walk
     state: SessionState
     path: Path | None
@@ -88,7 +89,7 @@ def begin(
     *,
     token_sha256: str,
     browser_sha256: str,
-    locale: str,
+    accept_language: str | None,
     holder: str,
     now: datetime,
 ) -> Begun:
@@ -116,7 +117,7 @@ def begin(
         mode=environment.mode,
         browser_sha256=browser_sha256,
         phase=Phase.OPENING,
-        locale=link.locale or locale,
+        locale=negotiate(requested=link.locale, accept_language=accept_language, default=environment.locale),
         return_url=link.return_url,
         created_at=now,
         last_seen_at=now,
@@ -374,7 +375,8 @@ def _standing(db: Session, row: CancelSession, now: datetime, state: SessionStat
     if state is None:
         state = SessionState.model_validate({**row.state, "views": row.steps_viewed})
     path = find_path(walk, state) if state.phase is Phase.WALKING else None
-    return Standing(row, environment, walk, state, path)
+    organization = db.get_one(Organization, environment.organization_id)
+    return Standing(row, environment, organization.name, walk, state, path)
 
 
 def _world_of(row: CancelSession) -> World:

@@ -3,11 +3,12 @@
 import re
 from copy import copy as duplicate
 from datetime import date, datetime, tzinfo
+from decimal import Decimal
 from functools import lru_cache
 
 from babel.core import Locale
 from babel.dates import format_date, format_time, get_datetime_format, get_timezone_name
-from babel.numbers import NumberPattern, get_currency_precision, get_currency_symbol
+from babel.numbers import NumberPattern, format_percent, get_currency_precision, get_currency_symbol
 
 from app.core.money import Money, exponent
 from app.web.copy import FALLBACK, Copy, copy_for
@@ -31,6 +32,10 @@ class Formats:
     def money(self, money: Money) -> str:
         """`$29.00`, `29,00 €`, `￥1,500`. What is charged is never rounded for looks."""
         return _money(money, self._locale)
+
+    def percent(self, value: Decimal) -> str:
+        """`50%`, `12,5 %`: a percentage as it is, never rounded."""
+        return format_percent(value / 100, locale=self._locale, decimal_quantization=False)
 
     def day(self, moment: date) -> str:
         """`Tuesday, 1 December 2026`. A datetime is named by the day it has in its own zone."""
