@@ -75,7 +75,7 @@ class Wording:
         days = {"ends": facts.ends_at, "resumes": facts.resumes_at, "trial_ends": facts.trial_ends_at}
         return {
             "brand": self.brand,
-            "plan": facts.plan or "",
-            "new_plan": facts.new_plan or "",
+            "plan": facts.plan or self.copy.t("words.subscription"),
+            "new_plan": facts.new_plan or self.copy.t("words.new_plan"),
             **{name: self.formats.day(moment) if moment else "" for name, moment in days.items()},
         }

@@ -9,12 +9,15 @@ from typing import Any, Final
 
 from sqlmodel import Session
 
+from app.accounts import service as accounts
+from app.adapters.vault import Vault
 from app.core.answers import Mistake
 from app.core.billing import dump_change
 from app.core.commands import Command, Settle
 from app.core.errors import NotFound
 from app.core.events import EventType, session_started
 from app.core.path import Path, find_path
+from app.core.returning import origin_of, signed_return_url
 from app.core.session import (
     Decision,
     NewEffect,
@@ -29,6 +32,7 @@ from app.db import outbox
 from app.db.base import new_id
 from app.db.tables.accounts import Environment, Organization
 from app.db.tables.effects import Effect
+from app.db.tables.links import CancelLink
 from app.db.tables.sessions import CancelSession, SessionOffer
 from app.effects.service import Settlement
 from app.flows import service as flows
@@ -101,9 +105,9 @@ def begin(
     exchanged = links.exchange(db, token_sha256=token_sha256, browser_sha256=browser_sha256, now=now)
     link = exchanged.link
     if not exchanged.is_new:
-        known = queries.find_session_of_link(db, link_id=link.id, browser_sha256=browser_sha256)
-        if known is not None and (link.single_use or not is_over(known, now)):
-            return Begun(known.id, is_new=False)
+        known = find_of_link(db, link=link, browser_sha256=browser_sha256, now=now)
+        if known is not None:
+            return Begun(known, is_new=False)
         links.exchange(db, token_sha256=token_sha256, browser_sha256=browser_sha256, now=now, anew=True)
     environment = db.get_one(Environment, link.app_id)
     version = flows.get_published(db, environment.organization_id)
@@ -137,6 +141,35 @@ def find_standing(db: Session, *, session_id: str, browser_sha256: str, now: dat
     if row is None or row.browser_sha256 != browser_sha256:
         raise SessionNotYours
     return _standing(db, row, now)
+
+
+def find_of_link(db: Session, *, link: CancelLink, browser_sha256: str, now: datetime) -> str | None:
+    """The session that this browser already has by this link, unless the link opens another one by now."""
+    known = queries.find_session_of_link(db, link_id=link.id, browser_sha256=browser_sha256)
+    if known is None or (is_over(known, now) and not link.single_use):
+        return None
+    return known.id
+
+
+def return_address(db: Session, vault: Vault, standing: Standing, now: datetime) -> str | None:
+    """Where the session leads back to, with its result signed (DESIGN §2.12): a hint, the webhook is the truth.
+
+    None without an address, and for one whose origin is no longer allowed.
+    """
+    row, environment = standing.row, standing.environment
+    url = row.return_url or environment.return_url
+    if url is None or origin_of(url) not in environment.return_origins:
+        return None
+    if row.outcome is None:
+        return url
+    link = db.get(CancelLink, row.link_id) if row.link_id else None
+    try:
+        key = accounts.signing_key(
+            db, vault, app_id=row.app_id, minted_with=link.api_key_id if link else None
+        )
+    except accounts.NoActiveKey:
+        return url
+    return signed_return_url(url, session_id=row.id, result=row.outcome, at=now, key=key)
 
 
 def is_over(row: CancelSession, now: datetime) -> bool:
