@@ -125,7 +125,7 @@ def _signed_mode(desk: Desk, request: ShopRequest, body: bytes) -> Mode | None:
 def _object(body: bytes) -> dict[str, Any] | None:
     try:
         value = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -103,14 +103,15 @@ class Journal:
 
 
 def _readable(body: Any) -> str:
-    if body is None or body == b"" or body == "":
+    """The body as text that a page can hold; JSON laid out."""
+    if body is None or body in (b"", ""):
         return ""
     if isinstance(body, bytes):
         body = body.decode("utf-8", "replace")
-    if isinstance(body, str):
-        try:
-            body = json.loads(body)
-        except ValueError:
-            return mask(body[:_SHOWN_CHARS])
-    text = mask(json.dumps(body, indent=2, ensure_ascii=False))
+    try:
+        value = json.loads(body) if isinstance(body, str) else body
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):  # not JSON, or nested past all reason: as it came
+        text = str(body)
+    text = mask(text.encode("utf-8", "replace").decode())
     return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "\n…"

@@ -72,7 +72,7 @@ class Leavewell:
             answer = reply.json()
         except httpx.HTTPError as problem:
             remark = f"No answer: {type(problem).__name__}"
-        except ValueError:
+        except (ValueError, RecursionError):
             remark = "The answer was not JSON."
         self._journal.note(
             at=now,

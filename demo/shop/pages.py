@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from litestar import HttpMethod, Response, post, route
 from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
 
 from demo.customers import CUSTOMERS, DemoCustomer, find_customer
 from demo.shop.billing import BillingDown, BillingRefused
@@ -172,7 +173,7 @@ async def _billing_data(desk: Desk, visit: Visit, customer: DemoCustomer) -> dic
 
 
 @post("/demo/billing/{action:str}")
-async def take_back(request: ShopRequest, action: str) -> Answer:
+async def take_back(request: ShopRequest, action: FromPath[str]) -> Answer:
     """Undo a cancellation, or start a paused plan again: straight at the billing service."""
     desk = desk_of(request)
     visit = desk.visit(request)

@@ -1,0 +1,1 @@
+"""The demo merchant: its shop, its billing service, the runner."""

@@ -1,0 +1,123 @@
+"""Northwind's shop over the real billing service, with a Leavewell that answers as a test tells it to."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from litestar import Litestar
+
+from demo.billing.seed import seed
+from demo.billing.service import create_app
+from demo.billing.store import Store
+from demo.shop.app import create_shop
+from demo.shop.config import Keys, ShopConfig
+from tests.support.clock import FakeClock
+
+ORIGIN = "http://127.0.0.1:8000"
+KEYS = {
+    "test": Keys("app_test_1", "test_" + "t" * 43),
+    "live": Keys("app_1", "live_" + "l" * 43),
+}
+ACTION_SECRETS = {"test": "whsec_dGVzdC10ZXN0LXRlc3QtdGVzdA==", "live": "whsec_bGl2ZS1saXZlLWxpdmUtbGl2ZQ=="}
+LINK = f"{ORIGIN}/cancel/cl_abcdefghijklmnopqrstuv.signature"
+
+
+@dataclass
+class FakeLeavewell:
+    """Remembers what it was asked; answers a mint with a link unless told otherwise."""
+
+    answer: httpx.Response | httpx.TransportError | None = None
+    asked: list[httpx.Request] = field(default_factory=list)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request)
+        if isinstance(self.answer, httpx.TransportError):
+            raise self.answer
+        return self.answer or httpx.Response(201, json={"id": "lnk_1", "url": LINK, "token": LINK[-36:]})
+
+    @property
+    def body(self) -> Any:
+        """What the last mint said."""
+        return json.loads(self.asked[-1].content)
+
+
+@dataclass
+class BillingLine(httpx.AsyncBaseTransport):
+    """The way to the billing service; it can be cut."""
+
+    service: Litestar
+    is_cut: bool = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.is_cut:
+            raise httpx.ConnectError("cut", request=request)
+        transport = httpx.ASGITransport(app=self.service)  # type: ignore[arg-type]  # as in tests.support.pages
+        return await transport.handle_async_request(request)
+
+
+@dataclass
+class Shop:
+    """A running shop, one browser in front of it, and what stands behind it."""
+
+    browser: httpx.AsyncClient
+    leavewell: FakeLeavewell
+    billing: Store
+    line: BillingLine
+    clock: FakeClock
+
+    async def sign_in(self, customer_id: str) -> None:
+        await self.browser.post("/demo/sign-in", data={"customer": customer_id})
+
+    async def page(self, path: str, *, status: int = 200) -> str:
+        answer = await self.browser.get(path)
+        assert answer.status_code == status, answer.text
+        return answer.text
+
+    def act(self, subscription_id: str, action: str, **body: Any) -> None:
+        """Something happens at the billing service, in test mode."""
+        key = f"{subscription_id} {action}"
+        answer = self.billing.act("test", subscription_id, action, body, key, self.clock.now())
+        assert answer.status == 200, answer.body
+
+    def subscription(self, subscription_id: str, mode: str = "test") -> dict[str, Any]:
+        found = self.billing.find_subscription(mode, subscription_id, self.clock.now())
+        assert found is not None
+        return found
+
+
+@asynccontextmanager
+async def open_shop(folder: Path, *, sends_billing_data: bool = False) -> AsyncIterator[Shop]:
+    """A shop at nine in the morning of 21 November 2026, its billing freshly seeded."""
+    clock = FakeClock()
+    store = Store(folder / "billing.sqlite3")
+    seed(store, clock.now())
+    service = create_app(store, key="sesame")
+    service.state.desk.set_time = clock.now()
+    line = BillingLine(service)
+    leavewell = FakeLeavewell()
+    shop = create_shop(
+        ShopConfig(
+            origins=(ORIGIN, "http://localhost:8000"),
+            leavewell_url=ORIGIN,
+            billing_url="http://billing",
+            billing_key="sesame",
+            cookie_secret="a cookie secret of the tests",
+            keys=KEYS,
+            action_secrets=ACTION_SECRETS,
+            sends_billing_data=sends_billing_data,
+        ),
+        now=clock.now,
+        leavewell_transport=httpx.MockTransport(leavewell),
+        billing_transport=line,
+    )
+    transport = httpx.ASGITransport(app=shop)  # type: ignore[arg-type]  # as in tests.support.pages
+    async with (
+        service.lifespan(),
+        shop.lifespan(),
+        httpx.AsyncClient(transport=transport, base_url=ORIGIN) as browser,
+    ):
+        yield Shop(browser, leavewell, store, line, clock)
