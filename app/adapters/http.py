@@ -16,6 +16,7 @@ from enum import StrEnum
 from functools import cached_property
 from ipaddress import ip_address
 from socket import SOCK_STREAM, gaierror, getaddrinfo
+from typing import Any
 
 import certifi
 import httpcore
@@ -238,10 +239,10 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         dial = self._dialler.connect_tcp
         for address in addresses[:-1]:
             try:
-                return await dial(address, port, _ATTEMPT_S, local_address, socket_options)
+                return _Stream(await dial(address, port, _ATTEMPT_S, local_address, socket_options))
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 continue
-        return await dial(addresses[-1], port, timeout, local_address, socket_options)
+        return _Stream(await dial(addresses[-1], port, timeout, local_address, socket_options))
 
     async def connect_unix_socket(
         self,
@@ -263,6 +264,37 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         if not admitted:
             raise OutboundError(Reason.PRIVATE_ADDRESS)
         return [str(address) for address in dict.fromkeys(admitted)][:_MOST_ADDRESSES]
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    """A dialled connection that is closed too when the deadline falls into its TLS handshake."""
+
+    def __init__(self, dialled: httpcore.AsyncNetworkStream) -> None:
+        self._dialled = dialled
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        return await self._dialled.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        await self._dialled.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._dialled.aclose()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._dialled.get_extra_info(info)
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  (httpcore's signature)
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            return await self._dialled.start_tls(ssl_context, server_hostname, timeout)
+        except BaseException:
+            await self._dialled.aclose()
+            raise
 
 
 def dump_json(value: object) -> bytes:
