@@ -2,14 +2,17 @@
 
 import gzip
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
+from markupsafe import Markup
 
+from app.cancel.screens import Confirm, Facts
 from app.web.copy import catalogues, placeholders
 from app.web.render import CONTENT_SECURITY_POLICY, PAGE_HEADERS
-from tests.support.gallery import GALLERY, NONCE, Shown, render
+from tests.support.gallery import GALLERY, NONCE, WORDING, Shown, day, render
 from tests.support.html import parse
 from tests.support.pages import Page, check
 
@@ -96,6 +99,24 @@ def test_prices_and_dates_are_words() -> None:
     assert "Next charge $14.50 on 1 December 2026" in text
     assert "Back to $29.00 from 1 March 2027" in text
     assert "Tuesday, 1 December 2026" in arrived(GALLERY["confirm-period_end"]).text
+
+
+def test_a_summary_without_rows_is_no_empty_box() -> None:
+    assert not arrived(GALLERY["result-support_requested"]).root.all("dl")
+
+
+def test_what_is_not_known_by_name_is_still_a_sentence() -> None:
+    said = WORDING.result("canceled", Facts(ends_at=day(12, 1)))
+    assert said.lead.startswith("Your subscription stays on until Tuesday, 1 December 2026.")
+
+
+def test_the_confirm_step_says_what_ends_when_beside_the_merchants_own_words() -> None:
+    shown = GALLERY["confirm-period_end"]
+    assert isinstance(shown.screen, Confirm)
+    own = replace(shown.screen, body=Markup("<p>Thank you for three good years.</p>"))
+    text = arrived(replace(shown, screen=own)).text
+    assert "After that nothing is charged." in text
+    assert "Thank you for three good years." in text
 
 
 def test_a_request_is_never_called_a_cancellation() -> None:

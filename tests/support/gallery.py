@@ -1,6 +1,7 @@
 """Every screen of the hosted page in every state, with believable data: for tests, and for looking at.
 
-`python -m tests.support.gallery FOLDER` writes each as an HTML file and, with Chromium, as pictures.
+`python -m tests.support.gallery FOLDER [NAME...]` writes each (or those whose names begin so) as an HTML file
+and as pictures: light and dark, on a phone and on a desk.
 """
 
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -24,9 +26,12 @@ from app.web.copy import copy_for
 from app.web.formats import formats_for
 from app.web.frame import Frame
 from app.web.render import Renderer, words
+from tests.support.browser import launched
 
 ROOT = Path(__file__).parents[2]
 NONCE = "gallery"
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+WIDTHS = (320, 1280)
 
 
 def day(month: int, of_month: int, year: int = 2026) -> datetime:
@@ -212,7 +217,7 @@ def plan_changes() -> Iterator[Shown]:
     basic = sc.PlanTile(
         "basic", "Basic", sc.Price(usd(400), "month"), "To keep what you have", ("100 notes",)
     )
-    card = sc.PlanChangeCard("Pro", PRO, (lite, basic), day(12, 1))
+    card = sc.PlanChangeCard("Pro", (lite, basic), PRO, day(12, 1))
     yield step("offer-plan", offer(card, "plan_change", body="You can change back whenever you like."))
     yield step("offer-plan-chosen", offer(replace(card, chosen="lite"), "plan_change"))
     missing = wrong(("option", t("errors.option.plan")))
@@ -251,6 +256,7 @@ def confirms() -> Iterator[Shown]:
         "period_end": facts,
         "now": sc.Facts(plan="Pro", price=PRO, ends_now=True),
         "trial": replace(facts, price=None),
+        "unknown": sc.Facts(plan="Pro", price=PRO),
         "request": sc.Facts(plan="Pro", price=PRO),
     }
     for kind, rows in kinds.items():
@@ -424,11 +430,21 @@ def render(shown: Shown, template: str = "cancel/show.html", *, locale: str = "e
     return renderer().template(template).render(context)
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, shown: list[Shown]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for shown in GALLERY.values():
-        (folder / f"{shown.name}.html").write_text(render(shown), "utf-8")
+    with launched() as browser:
+        for scheme, width in product(SCHEMES, WIDTHS):
+            context = browser.new_context(
+                color_scheme=scheme, viewport={"width": width, "height": 800}, java_script_enabled=False
+            )
+            tab = context.new_page()
+            for picture in shown:
+                (folder / f"{picture.name}.html").write_text(render(picture), "utf-8")
+                tab.set_content(render(picture))
+                tab.screenshot(path=folder / f"{picture.name}-{scheme}-{width}.png", full_page=True)
+            context.close()
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    beginnings = tuple(sys.argv[2:]) or ("",)
+    write(Path(sys.argv[1]), [picture for name, picture in GALLERY.items() if name.startswith(beginnings)])
