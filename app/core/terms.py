@@ -134,9 +134,12 @@ def terms(offer: Offer, *, subscription: DirectSubscription, catalog: Catalog, n
 
 
 def coupon_of(offer: DiscountOffer, catalog: Catalog) -> DirectCoupon | None:
-    """The reduction that an offer means, however it is written; None for a coupon that is not known."""
+    """The reduction that an offer means, however written; None for a coupon that is unknown or incomplete."""
     if offer.coupon_id is not None:
-        return catalog.coupons.get(offer.coupon_id)
+        coupon = catalog.coupons.get(offer.coupon_id)
+        if coupon is not None and coupon.duration == "repeating" and coupon.duration_in_months is None:
+            return None  # for how long, nobody could say
+        return coupon
     return DirectCoupon(
         percent_off=offer.percent,
         amount_off=offer.amount.minor if offer.amount else None,

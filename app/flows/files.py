@@ -113,10 +113,28 @@ _INT = re.compile(r"[-+]?[0-9]{1,30}", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
 
 
+class _NotHere(yaml.MarkedYAMLError):
+    """Good YAML that flow files have no use for."""
+
+
 class _Loader(yaml.SafeLoader):
-    """Composes nodes; which scalars are not text is decided here alone."""
+    """Composes nodes, bounded; which scalars are not text is decided by `_typed` alone."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it out
+        mark: Mark = event.start_mark
+        if isinstance(event, yaml.AliasEvent):
+            said = "Anchors and aliases are not used in flow files: write it out."
+            raise _NotHere(problem=said, problem_mark=mark)
+        if self.depth == MAX_DEPTH:
+            raise _NotHere(problem=f"Nested deeper than {MAX_DEPTH} levels.", problem_mark=mark)
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 class _Reading:
@@ -127,8 +145,6 @@ class _Reading:
         self.positions = Positions()
 
     def document(self, text: str) -> object:
-        if not self._is_tame(text):
-            return None
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
@@ -138,21 +154,6 @@ class _Reading:
             self._refuse(None, "", "The file is empty.")
             return None
         return self._value(node, ())
-
-    def _is_tame(self, text: str) -> bool:
-        """No aliases and no deep nesting, told before anything is built from it."""
-        depth = 0
-        for event in yaml.parse(text, Loader=_Loader):
-            if isinstance(event, yaml.AliasEvent):
-                self._refuse(
-                    event.start_mark, "", "Anchors and aliases are not used in flow files: write it out."
-                )
-                return False
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > MAX_DEPTH:
-                self._refuse(event.start_mark, "", f"Nested deeper than {MAX_DEPTH} levels.")
-                return False
-        return True
 
     def _value(self, node: yaml.Node, way: Way) -> object:
         self.positions.by_path.setdefault(dotted(way), _place(node.start_mark))
@@ -208,7 +209,9 @@ def _place(mark: Mark) -> tuple[int, int]:
 
 
 def _syntax_problem(error: yaml.MarkedYAMLError) -> FileProblem:
-    said = f"This is not valid YAML: {', '.join(part for part in (error.context, error.problem) if part)}."
+    said = ", ".join(part for part in (error.context, error.problem) if part)
+    if not isinstance(error, _NotHere):
+        said = f"This is not valid YAML: {said}."
     return FileProblem(*_place(error.problem_mark or error.context_mark), "", said)
 
 

@@ -19,7 +19,10 @@ CATALOG = Catalog(
         "team": price(9900, price_id="team"),
         "old": price(600, price_id="old").model_copy(update={"active": False}),
     },
-    coupons={"half": DirectCoupon(id="half", percent_off=50, duration="repeating", duration_in_months=3)},
+    coupons={
+        "half": DirectCoupon(id="half", percent_off=50, duration="repeating", duration_in_months=3),
+        "endless": DirectCoupon(id="endless", percent_off=50, duration="repeating"),
+    },
 )
 DISCOUNT = {"kind": "discount", "percent": 50, "duration": "repeating", "months": 3}
 ONCE = {"kind": "discount", "percent": 50, "duration": "once"}
@@ -90,6 +93,7 @@ def test_an_ordinary_subscription_may_be_made_the_offer(
         (DISCOUNT, on_trial(), {Blocker.ONLY_ONCE_ON_TRIAL}),
         ({"kind": "discount", "coupon_id": "half"}, on_trial(), {Blocker.ONLY_ONCE_ON_TRIAL}),
         ({"kind": "discount", "coupon_id": "gone"}, active(), {Blocker.COUPON_UNKNOWN}),
+        ({"kind": "discount", "coupon_id": "endless"}, active(), {Blocker.COUPON_UNKNOWN}),
         (DISCOUNT, active(0), {Blocker.NO_SAVING}),
         (
             {"kind": "discount", "amount": {"minor": 500, "currency": "USD"}, "duration": "once"},
