@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,17 +17,22 @@ from app.adapters.clock import Clock, SystemClock
 from app.adapters.http import OutboundHttp
 from app.adapters.signing import Signer
 from app.adapters.vault import Vault
+from app.cancel import pages as cancel
 from app.db import schema
 from app.db.database import Database
-from app.settings import LogFormat, Settings
+from app.links import queries as links
+from app.sessions import carrying
+from app.sessions import service as sessions
+from app.sessions.ports import SessionPorts
+from app.settings import LogFormat, Settings, WorkerPlace
 from app.web import logs
 from app.web.assets import Assets, static_file
-from app.web.deps import Ports, dependencies
+from app.web.deps import Ports, constants, dependencies
 from app.web.edge import Edge
 from app.web.errors import on_exception
 from app.web.health import favicon, healthz, home, robots
 from app.web.render import Renderer
-from app.worker import Worker
+from app.worker import Sweep, Worker, new_worker_name
 
 log = structlog.get_logger("leavewell")
 
@@ -36,7 +42,10 @@ MAX_BODY_BYTES = 1024 * 1024  # where a handler has no bound of its own; forms a
 MakeWorker: TypeAlias = Callable[[Ports], Worker]
 
 WEB: Sequence[ControllerRouterHandler] = (home, healthz, robots, favicon, static_file)
-FEATURES: Sequence[ControllerRouterHandler] = ()
+FEATURES: Sequence[ControllerRouterHandler] = (cancel.landing, cancel.show, cancel.submit)
+
+CLOSE_IDLE_EVERY_S = 60
+FORGET_EVERY_S = 3600
 
 
 class SchemaNotCurrentError(RuntimeError):
@@ -55,7 +64,8 @@ def create_app(
 ) -> Litestar:
     """Return the application. It closes what it made itself; what it was given stays the giver's.
 
-    `make_worker` makes the embedded worker, which runs beside the requests and is stopped with them.
+    The worker runs beside the requests and is stopped with them, unless the settings say that it runs elsewhere;
+    `make_worker` puts another one in its place.
     """
     logs.configure(level=settings.log_level, as_json=settings.log_format is LogFormat.JSON)
     assets = Assets(ROOT / "static")
@@ -69,9 +79,12 @@ def create_app(
         renderer=Renderer(templates or FileSystemLoader(ROOT / "templates"), assets),
         assets=assets,
     )
+    session_ports = session_ports_of(ports)
+    if make_worker is None and settings.worker is WorkerPlace.EMBEDDED:
+        make_worker = worker_of
     app = Litestar(
         [*WEB, *FEATURES, *extra_handlers],
-        dependencies=dependencies(ports),
+        dependencies={**dependencies(ports), **constants(session_ports=session_ports)},
         exception_handlers={Exception: on_exception},
         lifespan=[_lifespan(ports, make_worker, owns_database=database is None, owns_http=http is None)],
         logging_config=None,  # web/errors.py and web/edge.py log, without what a customer typed
@@ -81,6 +94,35 @@ def create_app(
     )
     app.asgi_handler = Edge(app.asgi_handler)
     return app
+
+
+def session_ports_of(ports: Ports) -> SessionPorts:
+    """What sessions need, under a name of this process's own: its leases are told by it."""
+    return SessionPorts(ports.database, ports.clock, ports.http, ports.vault, holder=new_worker_name())
+
+
+def worker_of(ports: Ports) -> Worker:
+    """The worker with everything that it does: embedded in the server, or apart as `leavewell worker`."""
+    work = session_ports_of(ports)
+    return Worker(
+        work.database,
+        work.clock,
+        handlers={sessions.EFFECT_JOB: partial(carrying.work_on, work)},
+        sweeps=[
+            Sweep("idle_sessions", CLOSE_IDLE_EVERY_S, partial(_close_idle, work)),
+            Sweep("idempotency", FORGET_EVERY_S, partial(_forget_idempotency, work)),
+        ],
+    )
+
+
+async def _close_idle(ports: SessionPorts) -> None:
+    while await ports.database.write(sessions.close_idle, now=ports.clock.now()):
+        pass
+
+
+async def _forget_idempotency(ports: SessionPorts) -> None:
+    while await ports.database.write(links.forget_idempotency, now=ports.clock.now(), limit=500):
+        pass
 
 
 def _lifespan(

@@ -53,7 +53,12 @@ def ports_of(state: State) -> Ports:
 def dependencies(ports: Ports) -> dict[str, Provide]:
     """Return a provider for the ports and for each of them: `ports`, `database`, `clock`, …"""
     named = {name: getattr(ports, name) for name in Ports.__slots__ if name != "settings"}
-    return {name: _constant(value) for name, value in {"ports": ports, **named}.items()}
+    return constants(ports=ports, **named)
+
+
+def constants(**values: object) -> dict[str, Provide]:
+    """Return a provider for each value, by its name."""
+    return {name: _constant(value) for name, value in values.items()}
 
 
 def _constant(value: object) -> Provide:
