@@ -37,7 +37,7 @@ MAX_EMAIL = 320
 UNRECORDED = frozenset({"name", "last_name", "phone"})
 
 
-Email = Annotated[str, Field(min_length=3, max_length=MAX_EMAIL)]
+Email = Annotated[str, Field(min_length=3, max_length=MAX_EMAIL, json_schema_extra={"pattern": r"^\S+@\S+$"})]
 
 
 class DirectAddress(Shape):

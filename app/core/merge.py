@@ -65,16 +65,15 @@ def customer_names(customer: DirectCustomer | None) -> dict[str, str]:
     """
     if customer is None:
         return {}
-    first, _, rest = (customer.name or "").strip().partition(" ")
-    last = customer.last_name or rest.strip()
-    if customer.last_name and rest.strip() != customer.last_name:
-        whole = f"{(customer.name or '').strip()} {customer.last_name}"
-    else:
-        whole = customer.name or ""
+    whole = (customer.name or "").strip()
+    first, _, last = whole.partition(" ")
+    if customer.last_name and customer.last_name != last.strip():
+        last = customer.last_name
+        whole = f"{whole} {last}"
     names = {
         "CUSTOMER_NAME": whole.strip(),
         "CUSTOMER_NAME.FIRST": first,
-        "CUSTOMER_NAME.LAST": last,
+        "CUSTOMER_NAME.LAST": last.strip(),
         "CUSTOMER_EMAIL": customer.email or "",
     }
     return {name: value for name, value in names.items() if value}
