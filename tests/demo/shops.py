@@ -60,22 +60,14 @@ class BillingLine(httpx.AsyncBaseTransport):
 
 
 @dataclass
-class Shop:
-    """A running shop, one browser in front of it, and what stands behind it."""
+class Backend:
+    """The shop and what stands behind it."""
 
-    browser: httpx.AsyncClient
+    app: Litestar
     leavewell: FakeLeavewell
     billing: Store
     line: BillingLine
     clock: FakeClock
-
-    async def sign_in(self, customer_id: str) -> None:
-        await self.browser.post("/demo/sign-in", data={"customer": customer_id})
-
-    async def page(self, path: str, *, status: int = 200) -> str:
-        answer = await self.browser.get(path)
-        assert answer.status_code == status, answer.text
-        return answer.text
 
     def act(self, subscription_id: str, action: str, **body: Any) -> None:
         """Something happens at the billing service, in test mode."""
@@ -89,8 +81,22 @@ class Shop:
         return found
 
 
-@asynccontextmanager
-async def open_shop(folder: Path, *, sends_billing_data: bool = False) -> AsyncIterator[Shop]:
+@dataclass
+class Shop(Backend):
+    """A running shop with one browser in front of it."""
+
+    browser: httpx.AsyncClient
+
+    async def sign_in(self, customer_id: str) -> None:
+        await self.browser.post("/demo/sign-in", data={"customer": customer_id})
+
+    async def page(self, path: str, *, status: int = 200) -> str:
+        answer = await self.browser.get(path)
+        assert answer.status_code == status, answer.text
+        return answer.text
+
+
+def build(folder: Path, *, origin: str = ORIGIN, sends_billing_data: bool = False) -> Backend:
     """A shop at nine in the morning of 21 November 2026, its billing freshly seeded."""
     clock = FakeClock()
     store = Store(folder / "billing.sqlite3")
@@ -99,10 +105,10 @@ async def open_shop(folder: Path, *, sends_billing_data: bool = False) -> AsyncI
     service.state.desk.set_time = clock.now()
     line = BillingLine(service)
     leavewell = FakeLeavewell()
-    shop = create_shop(
+    app = create_shop(
         ShopConfig(
-            origins=(ORIGIN, "http://localhost:8000"),
-            leavewell_url=ORIGIN,
+            origins=(origin, "http://localhost:8000"),
+            leavewell_url=origin,
             billing_url="http://billing",
             billing_key="sesame",
             cookie_secret="a cookie secret of the tests",
@@ -114,10 +120,17 @@ async def open_shop(folder: Path, *, sends_billing_data: bool = False) -> AsyncI
         leavewell_transport=httpx.MockTransport(leavewell),
         billing_transport=line,
     )
-    transport = httpx.ASGITransport(app=shop)  # type: ignore[arg-type]  # as in tests.support.pages
+    return Backend(app, leavewell, store, line, clock)
+
+
+@asynccontextmanager
+async def open_shop(folder: Path, *, sends_billing_data: bool = False) -> AsyncIterator[Shop]:
+    """A shop with a browser, in this test's own loop."""
+    backend = build(folder, sends_billing_data=sends_billing_data)
+    transport = httpx.ASGITransport(app=backend.app)  # type: ignore[arg-type]  # as in tests.support.pages
     async with (
-        service.lifespan(),
-        shop.lifespan(),
+        backend.line.service.lifespan(),
+        backend.app.lifespan(),
         httpx.AsyncClient(transport=transport, base_url=ORIGIN) as browser,
     ):
-        yield Shop(browser, leavewell, store, line, clock)
+        yield Shop(**vars(backend), browser=browser)
