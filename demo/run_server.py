@@ -18,7 +18,6 @@ from app.db import schema
 from app.db.database import Database
 from app.main import create_app
 from app.settings import Settings, SettingsError
-from app.web import logs
 from demo.customers import CUSTOMERS
 from demo.provision import Merchant, provision
 from demo.run import HOST, Billing, CannotStart, MerchantSecrets, Options, write_atomically
@@ -42,7 +41,7 @@ def serve(
 ) -> None:
     """Set up, serve until a signal comes, and call `announce` once customers can be served. Raises CannotStart."""
     settings = _settings(options)
-    logs.configure(level=settings.log_level, as_json=settings.log_format == "json")
+    leavewell = create_app(settings)  # first, for it sets up the log; it opens nothing before it is served
     merchant = Merchant(
         origins=(options.url, f"http://localhost:{options.port}"),
         provider=options.provider,
@@ -64,7 +63,7 @@ def serve(
     )
     server = uvicorn.Server(
         uvicorn.Config(
-            Doors(create_app(settings), shop),
+            Doors(leavewell, shop),
             lifespan="on",
             log_config=None,
             access_log=False,

@@ -37,7 +37,7 @@ class Pages:
         )
         self._headers = {
             "content-security-policy": policy,
-            "referrer-policy": "same-origin",
+            "referrer-policy": "no-referrer",
             "x-content-type-options": "nosniff",
             "cache-control": "no-store",
         }
