@@ -3,7 +3,7 @@ session.py says how it changes."""
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
@@ -131,6 +131,10 @@ class SessionState(_Kept):
     used_exit: bool = False
     manual_reasons: tuple[str, ...] = ()
     views: tuple[View, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The state as it is stored; `SessionState.model_validate` reads it back."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     def offer(self, decision_id: str | None) -> OfferRecord | None:
         return next((o for o in self.offers if o.decision_id == decision_id), None)

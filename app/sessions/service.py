@@ -129,7 +129,7 @@ def begin(
         opening_by=holder,
         opening_until=now + OPENING_LEASE,
         data_call_claimed_at=now if environment.customer_data_url else None,
-        state=SessionState().model_dump(mode="json", exclude_defaults=True),
+        state=SessionState().to_json(),
     )
     db.add(session)
     return Begun(session.id, is_new=True)
@@ -310,8 +310,8 @@ def _record(
     db: Session, row: CancelSession, before: SessionState, decision: Decision, *, holder: str, now: datetime
 ) -> tuple[outbox.Job, ...]:
     state = decision.state
-    row.state = state.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"views"})
-    row.steps_viewed = [view.model_dump(mode="json", exclude_none=True) for view in state.views]
+    row.state = state.to_json()
+    row.steps_viewed = row.state.pop("views")
     row.phase = state.phase
     row.outcome = state.outcome
     row.closed_at = state.finished_at
