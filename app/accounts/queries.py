@@ -1,8 +1,47 @@
 """Every SQL statement about organizations, environments and keys."""
 
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, bindparam, or_, update
+from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from app.db.tables.accounts import ApiKey, Environment, Organization
+
+# Built once: it runs before every API request.
+_CALLER: Select[Any] = (
+    select_columns(
+        col(Environment.app_id),
+        col(Environment.mode),
+        col(Environment.return_origins),
+        col(ApiKey.id).label("key_id"),
+        col(ApiKey.last_used_at),
+    )
+    .join(ApiKey, col(ApiKey.app_id) == col(Environment.app_id))
+    .where(
+        col(ApiKey.key_sha256) == bindparam("key_sha256"),
+        col(ApiKey.revoked_at).is_(None),
+        col(Environment.app_id) == bindparam("app_id"),
+    )
+)
+
+
+def find_caller(db: Session, *, app_id: str, key_sha256: str) -> Row[Any] | None:
+    """The environment with that App ID, if that is an active key of it."""
+    return db.connection().execute(_CALLER, {"app_id": app_id, "key_sha256": key_sha256}).first()
+
+
+def note_use(db: Session, *, key_id: str, now: datetime, unless_since: datetime) -> None:
+    """Note when the key was last used, unless that is known as of `unless_since` or later."""
+    db.connection().execute(
+        update(ApiKey)
+        .where(
+            col(ApiKey.id) == key_id,
+            or_(col(ApiKey.last_used_at).is_(None), col(ApiKey.last_used_at) < unless_since),
+        )
+        .values(last_used_at=now)
+    )
 
 
 def find_organization(db: Session, slug: str) -> Organization | None:
@@ -34,10 +73,6 @@ def list_environments(db: Session, organization_id: str) -> list[Environment]:
             .order_by(col(Environment.mode))
         )
     )
-
-
-def find_key(db: Session, key_sha256: str) -> ApiKey | None:
-    return db.exec(select(ApiKey).where(ApiKey.key_sha256 == key_sha256)).first()
 
 
 def list_keys(db: Session, app_id: str) -> list[ApiKey]:

@@ -1,8 +1,9 @@
 """Makes organizations and keys, and tells whose a request is. A key is shown once, kept sealed, found by its hash."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final, Literal
 
@@ -17,6 +18,7 @@ from app.db.tables.accounts import ApiKey, Environment, Organization
 Mode = Literal["live", "test"]
 MODES: Final[tuple[Mode, ...]] = ("live", "test")
 MAX_ACTIVE_KEYS: Final = 10
+USE_NOTED_EVERY: Final = timedelta(minutes=1)
 
 
 class OrganizationExists(Conflict):
@@ -46,11 +48,26 @@ class NoActiveKey(AppError):
 
 
 @dataclass(frozen=True, slots=True)
+class Credentials:
+    """What an API request says of itself. The key is known here by its hash alone."""
+
+    app_id: str
+    key_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Who makes an API request: the environment, and the key it came with."""
 
-    environment: Environment
+    app_id: str
+    mode: Mode
+    return_origins: Sequence[str]
     key_id: str
+    key_used_at: datetime | None
+
+    def is_use_news(self, now: datetime) -> bool:
+        """Whether this use of the key is to be noted: once a minute, not at each request."""
+        return self.key_used_at is None or now - self.key_used_at > USE_NOTED_EVERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +126,23 @@ def get_environment(db: Session, app_id: str) -> Environment:
     return environment
 
 
-def authenticate(db: Session, *, app_id: str, api_key: str) -> Caller:
-    """Whose request this is. Every way of being wrong is the same Unauthorized, after the same two look-ups."""
-    key = queries.find_key(db, _digest(api_key))
-    environment = queries.find_environment(db, app_id)
-    if key is None or environment is None or key.app_id != environment.app_id or key.revoked_at is not None:
+def credentials(app_id: str, api_key: str) -> Credentials:
+    """What a request sent as its App ID and key, fit for look-ups: text that no database takes matches nothing."""
+    return Credentials(app_id if app_id.isprintable() else "", _digest(api_key))
+
+
+def authenticate(db: Session, given: Credentials) -> Caller:
+    """Whose request this is. Every way of being wrong is the same Unauthorized, after the same one look-up."""
+    found = queries.find_caller(db, app_id=given.app_id, key_sha256=given.key_sha256)
+    if found is None:
         raise Unauthorized
-    return Caller(environment, key.id)
+    return Caller(found.app_id, found.mode, found.return_origins, found.key_id, found.last_used_at)
+
+
+def note_use(db: Session, caller: Caller, *, now: datetime) -> None:
+    """Keep when the key was last used, to the minute."""
+    if caller.is_use_news(now):
+        queries.note_use(db, key_id=caller.key_id, now=now, unless_since=now - USE_NOTED_EVERY)
 
 
 def signing_key(db: Session, vault: Vault, *, app_id: str, minted_with: str | None) -> str:

@@ -1,11 +1,21 @@
 """Every SQL statement about links and idempotency records."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import and_, case, delete, or_, update
+from sqlalchemy import and_, case, delete, insert, or_, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
 from app.db.tables.links import CancelLink, IdempotencyRecord
+
+_INSERT_LINK = insert(CancelLink)
+
+
+def add_link(db: Session, link: CancelLink) -> None:
+    """Write a new link, past the ORM's unit of work: this is the hot path."""
+    db.connection().execute(_INSERT_LINK, link.model_dump())
 
 
 def consume(db: Session, *, token_sha256: str, browser_sha256: str, now: datetime) -> CancelLink | None:
@@ -63,9 +73,36 @@ def list_links(
     )
 
 
+def revoke(db: Session, *, app_id: str, link_id: str, now: datetime) -> CancelLink | None:
+    """Revoke a link in one statement. None where there is nothing to do: no such link, or revoked before."""
+    revoked = (
+        update(CancelLink)
+        .where(
+            col(CancelLink.id) == link_id,
+            col(CancelLink.app_id) == app_id,
+            col(CancelLink.revoked_at).is_(None),
+        )
+        .values(revoked_at=now)
+        .returning(CancelLink)
+    )
+    return db.scalars(revoked).first()
+
+
 def find_idempotency(db: Session, *, app_id: str, key_sha256: str, now: datetime) -> IdempotencyRecord | None:
     record = db.get(IdempotencyRecord, (app_id, key_sha256))
     return record if record is not None and record.expires_at > now else None
+
+
+def claim_idempotency(db: Session, *, now: datetime, values: Mapping[str, Any]) -> bool:
+    """Write a record, unless one that is still honoured has the key. Waits for a parallel one to commit."""
+    dialect = sqlite if db.get_bind().dialect.name == "sqlite" else postgresql
+    wanted = dialect.insert(IdempotencyRecord).values(dict(values))
+    claimed = wanted.on_conflict_do_update(
+        index_elements=["app_id", "key_sha256"],
+        set_={name: wanted.excluded[name] for name in values if name not in ("app_id", "key_sha256")},
+        where=col(IdempotencyRecord.expires_at) <= now,
+    ).returning(col(IdempotencyRecord.app_id))
+    return db.connection().execute(claimed).first() is not None
 
 
 def forget_idempotency(db: Session, *, now: datetime, limit: int) -> int:

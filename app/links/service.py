@@ -1,16 +1,26 @@
 """Mints, exchanges and revokes cancel links. The token is handed out once; only its hash is kept."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from sqlmodel import Session
 
-from app.core.errors import Gone
+from app.adapters.addresses import BadUrl
+from app.adapters.signing import Signer
+from app.core.direct import DirectCustomer, DirectSubscription
+from app.core.errors import FieldError, Gone, InvalidInput, NotFound
 from app.core.events import Event, EventType, link_event
+from app.core.facts import Scalar
+from app.db.base import new_id
 from app.db.tables.links import CancelLink
 from app.links import queries
+from app.links.origins import is_listed
 from app.webhooks import service as webhooks
+
+LONGEST_LIFE: Final = timedelta(days=30)
 
 
 class LinkState(StrEnum):
@@ -42,12 +52,102 @@ class LinkUnknown(Gone):
     user_message = "This link does not work."
 
 
+class LinkNotFound(NotFound):
+    """Another environment's link is not found either."""
+
+    code = "link_not_found"
+    user_message = "There is no such cancel link in this environment."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkOrder:
+    """What a link is to be, well-formed already; whether it can be is for `mint` to say."""
+
+    customer_id: str
+    expires_at: datetime
+    subscription_id: str | None = None
+    is_single_use: bool = True
+    return_url: str | None = None
+    locale: str | None = None
+    attributes: Mapping[str, Scalar] = field(default_factory=dict)
+    customer: DirectCustomer | None = None
+    subscriptions: Sequence[DirectSubscription] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """A new link and its token, which nobody is told again."""
+
+    link: CancelLink
+    token: str
+
+
 @dataclass(frozen=True, slots=True)
 class Exchanged:
     """The link, and whether this exchange opens a session or leads back to the one that the browser has."""
 
     link: CancelLink
     is_new: bool
+
+
+def draft(
+    signer: Signer,
+    *,
+    app_id: str,
+    api_key_id: str,
+    return_origins: Collection[str],
+    order: LinkOrder,
+    now: datetime,
+) -> Minted:
+    """A new link of one environment, not yet written. Raises InvalidInput for what only the moment and the
+    environment can tell: when it expires, where it returns to."""
+    _check(order, return_origins, now)
+    token, token_sha256 = signer.link_token()
+    link = CancelLink(
+        id=new_id("lnk"),
+        app_id=app_id,
+        token_sha256=token_sha256,
+        customer_id=order.customer_id,
+        subscription_id=order.subscription_id,
+        api_key_id=api_key_id,
+        single_use=order.is_single_use,
+        locale=order.locale,
+        return_url=order.return_url,
+        expires_at=order.expires_at,
+        created_at=now,
+        attributes=dict(order.attributes),
+        direct_customer=order.customer.to_wire() if order.customer else None,
+        direct_subscriptions=None
+        if order.subscriptions is None
+        else [subscription.to_wire() for subscription in order.subscriptions],
+    )
+    return Minted(link, token)
+
+
+def store(db: Session, minted: Minted, *, now: datetime) -> None:
+    """Write a drafted link, with its event."""
+    queries.add_link(db, minted.link)
+    created = told(EventType.CANCEL_LINK_CREATED, minted.link)
+    webhooks.emit(db, app_id=minted.link.app_id, events=[created], now=now)
+
+
+def get_link(db: Session, *, app_id: str, link_id: str) -> CancelLink:
+    link = queries.find_link(db, app_id=app_id, link_id=link_id)
+    if link is None:
+        raise LinkNotFound
+    return link
+
+
+def revoke(db: Session, *, app_id: str, link_id: str, now: datetime) -> CancelLink:
+    """Make a link useless from now on; doing it again changes nothing. A session it has opened goes on.
+
+    Raises LinkNotFound.
+    """
+    revoked = queries.revoke(db, app_id=app_id, link_id=link_id, now=now)
+    if revoked is None:
+        return get_link(db, app_id=app_id, link_id=link_id)
+    webhooks.emit(db, app_id=app_id, events=[told(EventType.CANCEL_LINK_REVOKED, revoked)], now=now)
+    return revoked
 
 
 def exchange(
@@ -95,3 +195,24 @@ def told(type: EventType, link: CancelLink) -> Event:
         is_single_use=link.single_use,
         expires_at=link.expires_at,
     )
+
+
+def _check(order: LinkOrder, return_origins: Collection[str], now: datetime) -> None:
+    problems: list[FieldError] = []
+    if order.expires_at <= now:
+        problems.append(FieldError("expiresAt", "Must be in the future."))
+    elif order.expires_at - now > LONGEST_LIFE:
+        problems.append(FieldError("expiresAt", f"Must be at most {LONGEST_LIFE.days} days ahead."))
+    if order.return_url is not None and (problem := _return_url_problem(order.return_url, return_origins)):
+        problems.append(FieldError("returnUrl", problem))
+    if problems:
+        raise InvalidInput(fields=problems)
+
+
+def _return_url_problem(url: str, origins: Collection[str]) -> str | None:
+    try:
+        if is_listed(url, origins):
+            return None
+    except BadUrl as error:
+        return str(error)
+    return "Its origin is not on the environment's list of return addresses."

@@ -1,0 +1,1 @@
+"""An organization and its environments as an operator sets them up: from the command line, the demo, a dashboard."""

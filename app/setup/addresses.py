@@ -1,0 +1,73 @@
+"""Checks the addresses that an operator sets: whom we may call, where customers may be sent. Dials nothing."""
+
+import re
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
+
+from app.adapters.addresses import Address, BadUrl, Target, is_allowed, parse_url
+from app.core.errors import FieldError
+from app.links.origins import origin_of
+from app.settings import Network
+
+_EMAIL = re.compile(r"[^\s@<>,;:\"()\\]+@[^\s@<>,;:\"()\\]+\.[^\s@<>,;:\"()\\]+")
+MAX_EMAIL = 254
+MAX_ORIGINS = 50
+
+
+def outbound_problem(url: str, allowed: Sequence[Network]) -> str | None:
+    """Why we cannot call that URL; None if we can, as far as its text tells. It is checked again at each call."""
+    try:
+        target = parse_url(url)
+    except BadUrl as error:
+        return str(error)
+    address = _literal(target)
+    if address is not None and not is_allowed(address, allowed=allowed, public=target.scheme == "https"):
+        return f"{address} is a private address; to allow it, list its network in LEAVEWELL_ALLOWED_NETWORKS."
+    if target.scheme == "http" and address is None and not allowed:
+        return "Must begin with https://. Plain http is for networks listed in LEAVEWELL_ALLOWED_NETWORKS."
+    return None
+
+
+def browser_problem(url: str, allowed: Sequence[Network]) -> str | None:
+    """Why customers cannot be sent to that URL: plain http is for this machine and for the allowed networks."""
+    try:
+        target = parse_url(url)
+    except BadUrl as error:
+        return str(error)
+    address = _literal(target)
+    is_here = target.host == "localhost" or target.host.endswith(".localhost")
+    is_near = address is not None and (address.is_loopback or any(address in network for network in allowed))
+    if target.scheme == "http" and not is_here and not is_near:
+        return "Must begin with https://; plain http is for this machine alone."
+    return None
+
+
+def email_problem(address: str) -> str | None:
+    is_one = len(address) <= MAX_EMAIL and address.isprintable() and _EMAIL.fullmatch(address)
+    return None if is_one else "Must be an email address, such as help@example.com."
+
+
+def normal_origins(
+    given: Iterable[str], allowed: Sequence[Network]
+) -> tuple[tuple[str, ...], tuple[FieldError, ...]]:
+    """The origins, each once and spelt as a browser would, and what is wrong with those that are none."""
+    origins: list[str] = []
+    problems: list[FieldError] = []
+    for number, text in enumerate(given):
+        problem = browser_problem(text, allowed)
+        if problem is None and parse_url(text).path != "/":
+            problem = "Must be only a scheme and a host, and perhaps a port: https://app.example.com."
+        if problem is not None:
+            problems.append(FieldError(f"origins[{number}]", problem))
+        elif (origin := origin_of(text)) not in origins:
+            origins.append(origin)
+    if len(origins) > MAX_ORIGINS:
+        problems.append(FieldError("origins", f"Must be at most {MAX_ORIGINS}."))
+    return tuple(origins), tuple(problems)
+
+
+def _literal(target: Target) -> Address | None:
+    try:
+        return ip_address(target.host)
+    except ValueError:
+        return None

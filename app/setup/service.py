@@ -1,0 +1,281 @@
+"""Creates organizations and sets their environments up. Every setter checks what it is given, names the field that is
+wrong, and can be repeated: setting what is set changes nothing."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, get_args
+
+from sqlmodel import Session
+
+from app.accounts import queries as accounts_queries
+from app.accounts import service as accounts
+from app.adapters.billing.registry import PROVIDERS
+from app.adapters.standard_webhooks import BadSecret, check_secrets, new_secret
+from app.adapters.vault import Vault
+from app.cancel.theme import parse_theme
+from app.connections import service as connections
+from app.core.billing import Capability
+from app.core.errors import FieldError, InvalidInput
+from app.db.tables.accounts import Environment, Organization
+from app.flows import queries as flows_queries
+from app.flows import service as flows
+from app.flows.starter import starter_flow
+from app.links.forms import LOCALE
+from app.links.origins import origin_of
+from app.settings import Network
+from app.setup.addresses import browser_problem, email_problem, normal_origins, outbound_problem
+
+ExitPolicy = Literal["always", "regulated"]
+
+EXIT_POLICIES: Final[tuple[str, ...]] = get_args(ExitPolicy)
+TIMEOUT_MS: Final = range(200, 5001)
+MAX_NAME: Final = 100
+HIDDEN: Final = "(set, not shown)"
+_SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """How an environment is set up. Secrets are not in it; `todo` says what still keeps it from serving customers."""
+
+    organization: Organization
+    environment: Environment
+    provider_config: Mapping[str, str]
+    has_customer_data_secret: bool
+    active_keys: int
+    flow: str | None
+    todo: tuple[str, ...]
+
+
+# --- Organizations ----------------------------------------------------------------------------------------------------
+
+
+def create_organization(db: Session, *, name: str, slug: str | None = None, now: datetime) -> Organization:
+    """An organization with both environments and the starter flow published; still without keys and connections.
+
+    Without a slug, one is made of the name. Raises InvalidInput, OrganizationExists.
+    """
+    name = name.strip()
+    problems = []
+    if not name or len(name) > MAX_NAME or not name.isprintable():
+        problems.append(FieldError("name", f"Must be 1 to {MAX_NAME} characters on one line."))
+    slug = slug or _slug_of(name)
+    if not _SLUG.fullmatch(slug):
+        problems.append(
+            FieldError("slug", "Must be 1 to 40 lower-case letters, digits and hyphens, such as acme-notes.")
+        )
+    if problems:
+        raise InvalidInput(fields=problems)
+    organization = accounts.create_organization(db, name=name, slug=slug, now=now)
+    flows.publish(
+        db,
+        organization_id=organization.id,
+        definition=starter_flow(),
+        capabilities=frozenset(
+            Capability
+        ),  # it makes no offers, and everybody can cancel at the period's end
+        now=now,
+        note="starter",
+    )
+    return organization
+
+
+def ensure_key(db: Session, vault: Vault, *, app_id: str, now: datetime) -> str:
+    """The environment's oldest key that still works; a first one where there is none."""
+    try:
+        return accounts.signing_key(db, vault, app_id=app_id, minted_with=None)
+    except accounts.NoActiveKey:
+        return accounts.create_key(db, vault, app_id=app_id, now=now).secret
+
+
+def describe(db: Session, vault: Vault, *, app_id: str) -> Description:
+    """Raises EnvironmentNotFound."""
+    environment = accounts.get_environment(db, app_id)
+    organization = db.get_one(Organization, environment.organization_id)
+    published = flows_queries.find_published(db, organization.id)
+    kind = PROVIDERS.get(environment.provider)
+    secrets = {field.name for field in kind.credential_fields if field.is_secret} if kind else set()
+    config = connections.config_of(environment, vault)
+    active = [key for key in accounts_queries.list_keys(db, app_id) if key.revoked_at is None]
+    return Description(
+        organization=organization,
+        environment=environment,
+        provider_config={name: HIDDEN if name in secrets else value for name, value in config.items()},
+        has_customer_data_secret=environment.customer_data_secret is not None,
+        active_keys=len(active),
+        flow=f"version {published.number}, {published.definition.get('name', '')}" if published else None,
+        todo=tuple(
+            hint
+            for is_missing, hint in (
+                (not active, f"No API key yet: leavewell keys create {app_id}"),
+                (not config, f"Billing is not connected: leavewell setup provider {app_id} …"),
+                (
+                    published is None,
+                    f"No flow is published: leavewell flow import {organization.slug} FILE",
+                ),
+                (
+                    not environment.return_url,
+                    f"Customers have no way back: leavewell setup return-url {app_id} URL",
+                ),
+                (
+                    not (environment.contact_email or environment.contact_url),
+                    f"Customers have nobody to ask: leavewell setup contact {app_id} --email …",
+                ),
+            )
+            if is_missing
+        ),
+    )
+
+
+# --- One setter a subject ---------------------------------------------------------------------------------------------
+
+
+def set_provider(
+    db: Session,
+    vault: Vault,
+    *,
+    app_id: str,
+    provider: str,
+    config: Mapping[str, str],
+    allowed: Sequence[Network],
+    now: datetime,
+) -> Environment:
+    """How the environment's billing system is reached. Raises InvalidInput with the names of the provider's fields."""
+    environment = accounts.get_environment(db, app_id)
+    kind = PROVIDERS.get(provider)
+    urls = {field.name for field in kind.credential_fields if field.kind == "url"} if kind else set()
+    _raise(
+        *(
+            FieldError(name, problem)
+            for name, value in config.items()
+            if name in urls and value and (problem := outbound_problem(value, allowed))
+        )
+    )
+    is_known = environment.provider == provider and connections.config_of(environment, vault) == config
+    if is_known:
+        return environment
+    return connections.save(db, vault, app_id=app_id, provider=provider, config=config, now=now)
+
+
+def set_customer_data(
+    db: Session,
+    vault: Vault,
+    *,
+    app_id: str,
+    url: str | None,
+    secret: str | None = None,
+    timeout_ms: int | None = None,
+    allowed: Sequence[Network],
+) -> Environment:
+    """Where attributes are asked for; None asks nobody. A secret and a time-out that are not given stay."""
+    environment = accounts.get_environment(db, app_id)
+    _raise(
+        _wrong("url", url and outbound_problem(url, allowed)),
+        _wrong("secret", secret and _secret_problem(secret)),
+        _wrong("timeout_ms", None if timeout_ms is None or timeout_ms in TIMEOUT_MS else _TIMEOUT_PROBLEM),
+    )
+    if environment.customer_data_url != url:
+        environment.customer_data_url = url
+        environment.customer_data_failures = 0
+        environment.customer_data_skip_until = None
+    if url is None:
+        environment.customer_data_secret = None
+    elif secret is not None:
+        environment.customer_data_secret = vault.seal(secret)
+    if timeout_ms is not None:
+        environment.customer_data_timeout_ms = timeout_ms
+    return environment
+
+
+def new_signing_secret() -> str:
+    """A `whsec_…` secret for the merchant's endpoint."""
+    return new_secret()
+
+
+def set_return_url(
+    db: Session,
+    *,
+    app_id: str,
+    url: str | None,
+    origins: Sequence[str] = (),
+    allowed: Sequence[Network],
+) -> Environment:
+    """Where customers go afterwards, and which origins a link may name instead. The URL's own is always listed."""
+    environment = accounts.get_environment(db, app_id)
+    listed, problems = normal_origins(origins, allowed)
+    _raise(_wrong("url", url and browser_problem(url, allowed)), *problems)
+    if url is not None and (own := origin_of(url)) not in listed:
+        listed = (own, *listed)
+    environment.return_url = url
+    if environment.return_origins != list(listed):
+        environment.return_origins = list(listed)
+    return environment
+
+
+def set_contact(
+    db: Session, *, app_id: str, email: str | None, url: str | None, allowed: Sequence[Network] = ()
+) -> Environment:
+    """Whom customers can ask: an email address, a page, both or nobody."""
+    environment = accounts.get_environment(db, app_id)
+    _raise(
+        _wrong("email", email and email_problem(email)),
+        _wrong("url", url and browser_problem(url, allowed)),
+    )
+    environment.contact_email = email
+    environment.contact_url = url
+    return environment
+
+
+def set_theme(db: Session, *, app_id: str, theme: Mapping[str, object]) -> Environment:
+    """Colours, font, corners and logo of the hosted page (app/cancel/theme.py). Raises InvalidInput."""
+    environment = accounts.get_environment(db, app_id)
+    parse_theme(theme)
+    if environment.theme != theme:
+        environment.theme = dict(theme)
+    return environment
+
+
+def set_exit_policy(db: Session, *, app_id: str, policy: str) -> Environment:
+    """When *Cancel now* is on every step: always, or where the law wants it (DESIGN §5)."""
+    environment = accounts.get_environment(db, app_id)
+    _raise(
+        _wrong("policy", None if policy in EXIT_POLICIES else f"Must be one of {', '.join(EXIT_POLICIES)}.")
+    )
+    environment.exit_policy = policy
+    return environment
+
+
+def set_locale(db: Session, *, app_id: str, locale: str) -> Environment:
+    """The language that a customer gets who asks for none that there is."""
+    environment = accounts.get_environment(db, app_id)
+    is_tag = re.fullmatch(LOCALE, locale, re.ASCII) is not None
+    _raise(_wrong("locale", None if is_tag else "Must be a language tag such as en or de-AT."))
+    environment.locale = locale
+    return environment
+
+
+_TIMEOUT_PROBLEM: Final = f"Must be from {TIMEOUT_MS.start} to {TIMEOUT_MS.stop - 1} milliseconds."
+
+
+def _wrong(field: str, problem: str | None) -> FieldError | None:
+    return FieldError(field, problem) if problem else None
+
+
+def _raise(*found: FieldError | None) -> None:
+    problems = [problem for problem in found if problem is not None]
+    if problems:
+        raise InvalidInput(fields=problems)
+
+
+def _secret_problem(secret: str) -> str | None:
+    try:
+        check_secrets(secret)
+    except BadSecret as error:
+        return str(error)
+    return None
+
+
+def _slug_of(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
