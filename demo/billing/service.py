@@ -3,7 +3,7 @@
 import json
 import secrets
 from base64 import b64decode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException, NotAuthorizedException
 from litestar.handlers import BaseRouteHandler
+from litestar.params import FromPath, FromQuery
 from litestar.response.base import ASGIResponse
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 
@@ -29,6 +30,10 @@ Json = Response[Document]
 BillingRequest = Request[Any, Any, Any]
 
 
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass
 class Desk:
     """What the handlers work with. `faults` is there only where a test asked for it; `set_time` likewise."""
@@ -36,17 +41,24 @@ class Desk:
     store: Store
     key: str | None = None
     faults: Faults | None = None
+    clock: Callable[[], datetime] = utc_now
     set_time: datetime | None = None
 
     def now(self) -> datetime:
-        return self.set_time or datetime.now(UTC)
+        return self.set_time or self.clock()
 
     async def meet(self, point: Point) -> None:
         if self.faults is not None:
             await self.faults.meet(point)
 
 
-def create_app(store: Store, *, key: str | None = None, faults: Faults | None = None) -> Litestar:
+def create_app(
+    store: Store,
+    *,
+    key: str | None = None,
+    faults: Faults | None = None,
+    now: Callable[[], datetime] = utc_now,
+) -> Litestar:
     """The service over an open store. Without a key anybody may ask; with `faults` it can be made to fail."""
     handlers: list[ControllerRouterHandler] = [
         find_customer,
@@ -61,7 +73,7 @@ def create_app(store: Store, *, key: str | None = None, faults: Faults | None = 
         handlers += [plan_fault, show_faults, await_held, release, set_clock, put_customer]
     return Litestar(
         [healthz, Router("/", route_handlers=handlers, guards=[require_key])],
-        state=State({"desk": Desk(store, key, faults)}),
+        state=State({"desk": Desk(store, key, faults, now)}),
         exception_handlers={
             Malformed: _malformed,
             Dropped: _dropped,
@@ -96,17 +108,19 @@ async def healthz() -> dict[str, str]:
 
 
 @get("/{mode:str}/customers/{customer_id:str}")
-async def find_customer(request: BillingRequest, mode: Mode, customer_id: str) -> Json:
+async def find_customer(request: BillingRequest, mode: FromPath[Mode], customer_id: FromPath[str]) -> Json:
     return await _read(request, lambda store, _: store.find_customer(mode, customer_id), "customer")
 
 
 @get("/{mode:str}/customers")
-async def find_customers(request: BillingRequest, mode: Mode, email: str) -> Json:
+async def find_customers(request: BillingRequest, mode: FromPath[Mode], email: FromQuery[str]) -> Json:
     return await _read(request, lambda store, _: {"customers": store.find_customers_by_email(mode, email)})
 
 
 @get("/{mode:str}/customers/{customer_id:str}/subscriptions")
-async def list_subscriptions(request: BillingRequest, mode: Mode, customer_id: str) -> Json:
+async def list_subscriptions(
+    request: BillingRequest, mode: FromPath[Mode], customer_id: FromPath[str]
+) -> Json:
     def read(store: Store, now: datetime) -> Document | None:
         if store.find_customer(mode, customer_id) is None:
             return None
@@ -116,25 +130,30 @@ async def list_subscriptions(request: BillingRequest, mode: Mode, customer_id: s
 
 
 @get("/{mode:str}/subscriptions/{subscription_id:str}")
-async def find_subscription(request: BillingRequest, mode: Mode, subscription_id: str) -> Json:
+async def find_subscription(
+    request: BillingRequest, mode: FromPath[Mode], subscription_id: FromPath[str]
+) -> Json:
     return await _read(
         request, lambda store, now: store.find_subscription(mode, subscription_id, now), "subscription"
     )
 
 
 @get("/{mode:str}/subscriptions/{subscription_id:str}/events")
-async def list_events(request: BillingRequest, mode: Mode, subscription_id: str) -> Json:
+async def list_events(request: BillingRequest, mode: FromPath[Mode], subscription_id: FromPath[str]) -> Json:
     return await _read(request, lambda store, _: {"events": store.list_events(mode, subscription_id)})
 
 
 @get("/{mode:str}/catalog")
 async def load_catalog(
-    request: BillingRequest, mode: Mode, price: Sequence[str] = (), coupon: Sequence[str] = ()
+    request: BillingRequest,
+    mode: FromPath[Mode],
+    price: FromQuery[list[str] | None] = None,
+    coupon: FromQuery[list[str] | None] = None,
 ) -> Json:
     """Prices and coupons by id (`?price=…&price=…&coupon=…`); unknown ones are left out."""
 
     def read(store: Store, _: datetime) -> Document:
-        catalog = store.load_catalog(mode, price, coupon)
+        catalog = store.load_catalog(mode, price or [], coupon or [])
         return {"prices": list(catalog.prices.values()), "coupons": list(catalog.coupons.values())}
 
     return await _read(request, read)
@@ -144,7 +163,9 @@ async def load_catalog(
 
 
 @post("/{mode:str}/subscriptions/{subscription_id:str}/{action:str}", status_code=200)
-async def act(request: BillingRequest, mode: Mode, subscription_id: str, action: str) -> Json:
+async def act(
+    request: BillingRequest, mode: FromPath[Mode], subscription_id: FromPath[str], action: FromPath[str]
+) -> Json:
     """Make one change and answer with the subscription as it then is."""
     if action not in ACTIONS:
         return _answer(not_found("action"))
@@ -182,7 +203,7 @@ async def show_faults(request: BillingRequest) -> Json:
 
 
 @get("/faults/held")
-async def await_held(request: BillingRequest, point: str) -> Json:
+async def await_held(request: BillingRequest, point: FromQuery[str]) -> Json:
     """Answers as soon as a call hangs at that point."""
     await _faults(request).wait_until_held(read_point(point))
     return Response(_faults(request).describe())
@@ -206,7 +227,7 @@ async def set_clock(request: BillingRequest) -> Json:
 
 
 @put("/{mode:str}/customers/{customer_id:str}")
-async def put_customer(request: BillingRequest, mode: Mode, customer_id: str) -> Json:
+async def put_customer(request: BillingRequest, mode: FromPath[Mode], customer_id: FromPath[str]) -> Json:
     """Put a customer and subscriptions there as given: `{customer, subscriptions}`."""
     match await _object(request):
         case {"customer": {"id": str() as given} as customer, "subscriptions": list() as subscriptions}:

@@ -1,8 +1,9 @@
 """Speaks to the demo's billing service. Translates; decides nothing."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, assert_never
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from pydantic import ValidationError
 
@@ -40,6 +41,8 @@ READ_S = 4.0
 WRITE_S = 15.0
 MAX_BYTES = 262_144
 MOST_SUBSCRIPTIONS = 20
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 T = TypeVar("T")
 
@@ -202,5 +205,6 @@ def _quiet_json(reply: Reply) -> object:
         return None
 
 
-def _segment(text: str) -> str:
-    return quote(text, safe="")
+def _segment(given: str) -> str:
+    """An id as part of a path; what this service cannot have given becomes an id that nobody has."""
+    return given if _ID.fullmatch(given) else "-"
