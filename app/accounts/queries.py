@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 from app.db.tables.accounts import ApiKey, Environment, Organization
 
 # Built once: it runs before every API request.
-_CALLER: Select[Any] = (
+_CALLER: Select[*tuple[Any, ...]] = (
     select_columns(
         col(Environment.app_id),
         col(Environment.mode),
@@ -27,7 +27,7 @@ _CALLER: Select[Any] = (
 )
 
 
-def find_caller(db: Session, *, app_id: str, key_sha256: str) -> Row[Any] | None:
+def find_caller(db: Session, *, app_id: str, key_sha256: str) -> Row[*tuple[Any, ...]] | None:
     """The environment with that App ID, if that is an active key of it."""
     return db.connection().execute(_CALLER, {"app_id": app_id, "key_sha256": key_sha256}).first()
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Concatenate, Final, ParamSpec
 
 from litestar import Response, Router, post, route
-from litestar.di import NamedDependency, Provide
+from litestar.di import NamedDependency
 from litestar.enums import MediaType
 from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
@@ -20,7 +20,7 @@ from app.links.idempotency import Answer, IdempotencyKey, find_answer, keep_answ
 from app.links.service import LinkOrder
 from app.web.assets import READ
 from app.web.bodies import AnyRequest
-from app.web.deps import Ports
+from app.web.deps import Ports, constants
 from app.web.problems import read_json
 from app.web.ratelimit import TokenBucket
 
@@ -58,14 +58,7 @@ class ApiRates:
 
 def router(per_minute: int) -> Router:
     """The handlers, with rate limits of their own."""
-    rates = ApiRates(per_minute)
-
-    def provide() -> object:
-        return rates
-
-    return Router(
-        PATH, route_handlers=HANDLERS, dependencies={"rates": Provide(provide, sync_to_thread=False)}
-    )
+    return Router(PATH, route_handlers=HANDLERS, dependencies=constants(rates=ApiRates(per_minute)))
 
 
 @post("/")
