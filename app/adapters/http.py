@@ -18,13 +18,14 @@ from ipaddress import ip_address
 from socket import SOCK_STREAM, gaierror, getaddrinfo
 from typing import Any
 
+import anyio
 import certifi
 import httpcore
 
 from app.adapters.addresses import BadUrl, Network, Target, is_allowed, parse_url, unwrap
 
 DEFAULT_MAX_BYTES = 65_536
-_MOST_CONNECTIONS = 200
+MOST_CALLS = 200
 _MOST_IDLE = 40
 _IDLE_S = 20.0
 _MOST_ADDRESSES = 4
@@ -129,7 +130,9 @@ class OutboundHttp:
         *,
         resolver: Resolver | None = None,
         tls: ssl.SSLContext | None = None,
+        most_calls: int = MOST_CALLS,
     ) -> None:
+        self._calls = asyncio.Semaphore(most_calls)
         self._allowed = tuple(allowed_networks)
         self._threads = ThreadPoolExecutor(_RESOLVER_THREADS, thread_name_prefix="resolve")
         self._resolve = resolver or self._resolve_by_system
@@ -179,8 +182,10 @@ class OutboundHttp:
             raise OutboundError(Reason.BAD_URL, str(error)) from None
         request = _build_request(method, target, headers or {}, body)
         try:
-            async with asyncio.timeout(deadline_s):
-                return await _exchange(self._pool(target.scheme), request, max_bytes)
+            # Not asyncio.timeout: only anyio's cancellation leaves httpcore the time to tidy its pool.
+            with anyio.fail_after(deadline_s):
+                async with self._calls:
+                    return await _exchange(self._pool(target.scheme), request, max_bytes)
         except (TimeoutError, httpcore.TimeoutException):
             raise OutboundError(Reason.TIMEOUT) from None
         except httpcore.RemoteProtocolError:
@@ -293,7 +298,8 @@ class _Stream(httpcore.AsyncNetworkStream):
         try:
             return await self._dialled.start_tls(ssl_context, server_hostname, timeout)
         except BaseException:
-            await self._dialled.aclose()
+            with anyio.CancelScope(shield=True):
+                await self._dialled.aclose()
             raise
 
 
@@ -339,7 +345,7 @@ def _build_request(method: str, target: Target, headers: Mapping[str, str], body
 def _open_pool(backend: GuardedBackend, tls: ssl.SSLContext | None) -> httpcore.AsyncConnectionPool:
     return httpcore.AsyncConnectionPool(
         ssl_context=tls,
-        max_connections=_MOST_CONNECTIONS,
+        max_connections=None,  # the semaphore bounds them: a call that waits inside this pool can lose its place
         max_keepalive_connections=_MOST_IDLE,
         keepalive_expiry=_IDLE_S,
         network_backend=backend,

@@ -200,6 +200,16 @@ async def test_after_a_failure_the_next_call_works(http: OutboundHttp) -> None:
         assert (await http.get(server.url, deadline_s=5)).status == 200
 
 
+async def test_a_crowd_of_calls_that_time_out_leaves_room_for_the_next() -> None:
+    http = OutboundHttp([LOOPBACK], most_calls=4)
+    async with conversing(answering(b"")) as hanging, conversing(answering(http_answer())) as server:
+        for _ in range(4):
+            reasons = await asyncio.gather(*[refusal(http, hanging.url, deadline_s=0.1) for _ in range(10)])
+            assert set(reasons) == {Reason.TIMEOUT}
+        assert (await http.get(server.url, deadline_s=5)).status == 200
+    await http.aclose()
+
+
 async def test_headers_that_cannot_be_sent_are_refused_before_sending(http: OutboundHttp) -> None:
     async with conversing(answering(http_answer())) as server:
         with pytest.raises(OutboundError):
