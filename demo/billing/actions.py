@@ -86,7 +86,8 @@ def _discount(subscription: Document, body: Document, catalog: Catalog, now: dat
     discount: Document = {"id": f"di_{subscription['id']}_{int(now.timestamp())}", "coupon": coupon}
     discount["start"] = write_moment(now)
     if coupon["duration"] == "repeating":
-        discount["end"] = write_moment(add_months(now, coupon["durationInMonths"]))
+        # Months count from the next invoice, the first that is reduced: three months are three reduced invoices.
+        discount["end"] = write_moment(add_months(paid_until(subscription, now), coupon["durationInMonths"]))
     subscription["discounts"] = [discount]
 
 
