@@ -98,8 +98,8 @@ def test_a_pause_can_be_ended_by_hand(pro: Document) -> None:
 def test_a_repeating_discount_ends_after_its_months(pro: Document) -> None:
     reduced = do("discount", pro, couponId="coupon_half_price")
     assert reduced["discounts"][0]["end"] == "2027-03-12T09:00:00Z"
-    assert as_of(reduced, datetime(2027, 2, 20, tzinfo=UTC))["discounts"]
-    assert not as_of(reduced, datetime(2027, 2, 22, tzinfo=UTC))["discounts"]
+    assert as_of(reduced, datetime(2027, 3, 11, tzinfo=UTC))["discounts"]
+    assert not as_of(reduced, datetime(2027, 3, 13, tzinfo=UTC))["discounts"]
 
 
 @pytest.mark.parametrize("who", ["cus_ben", "cus_dana"])
