@@ -10,13 +10,16 @@ BIN := .venv/bin
 TEMPLATES := $(wildcard templates demo/shop/templates)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test reset lint format types contracts bench check lock setup
+.PHONY: help run install test reset lint format types contracts bench screenshots check lock setup
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Start the demo on 127.0.0.1 (PORT=8000, PROVIDER=demo|direct)
 	@PORT=$(PORT) PROVIDER=$(PROVIDER) $(BOOTSTRAP) run
+
+install: ## Set up what a server needs; the command line is then .venv/bin/leavewell
+	@$(BOOTSTRAP) install
 
 test: ## Run the tests, on SQLite and PostgreSQL (ARGS="-k sentence", WORKERS=2)
 	@$(BOOTSTRAP) test -n $(WORKERS) --dist worksteal $(ARGS)
@@ -43,6 +46,9 @@ contracts: setup ## Check that imports only go down
 
 bench: setup ## Measure, against a bare handler of the same framework
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+screenshots: setup ## Take the README's pictures anew, from the running demo
+	@$(BIN)/python -m tests.support.screenshots
 
 lock: ## Resolve the dependencies anew (ARGS=--upgrade for newer ones)
 	@$(BOOTSTRAP) lock $(ARGS)

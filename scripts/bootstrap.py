@@ -1,4 +1,4 @@
-"""Sets this checkout up and runs it: `python3 scripts/bootstrap.py run|test|setup|lock`.
+"""Sets this checkout up and runs it: `python3 scripts/bootstrap.py run|install|test|setup|lock`.
 
 Standard library only, and readable by any Python 3.7: its first job is to say that a newer one is needed.
 What is installed is exactly what the lock files say; it is done again only when they change.
@@ -29,6 +29,7 @@ DEV_LOCK = "requirements-dev.lock"  # everything of RUNTIME_LOCK, at the same ve
 USAGE = """usage: python3 scripts/bootstrap.py COMMAND
 
   run             set up what is needed to run, then start the demo (PORT=8000, PROVIDER=demo)
+  install         set up what is needed to run, and stop there: .venv/bin/leavewell is the command line
   test [ARGS…]    set up what is needed to test, then run pytest with ARGS
   setup           set up what is needed to test, and stop there
   lock [ARGS…]    write the lock files anew (ARGS such as --upgrade go to the resolver)"""
@@ -41,6 +42,8 @@ def main(arguments: list[str]) -> None:
     if command == "run":
         install(RUNTIME_LOCK)
         become("-m", "demo", *rest)
+    elif command == "install":
+        install(RUNTIME_LOCK)
     elif command in ("test", "setup"):
         install(DEV_LOCK)
         run(VENV_PYTHON, "-m", "scripts.provision")
