@@ -20,6 +20,7 @@ from app.adapters.vault import Vault
 from app.cancel import pages as cancel
 from app.db import schema
 from app.db.database import Database
+from app.docs import pages as docs
 from app.links import api as links_api
 from app.links import queries as links
 from app.sessions import carrying
@@ -84,7 +85,7 @@ def create_app(
     if make_worker is None and settings.worker is WorkerPlace.EMBEDDED:
         make_worker = worker_of
     app = Litestar(
-        [*WEB, *FEATURES, links_api.router(settings.api_rate), *extra_handlers],
+        [*WEB, *FEATURES, links_api.router(settings.api_rate), docs.router, *extra_handlers],
         dependencies={**dependencies(ports), **constants(session_ports=session_ports)},
         exception_handlers={Exception: on_exception},
         lifespan=[_lifespan(ports, make_worker, owns_database=database is None, owns_http=http is None)],

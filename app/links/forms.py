@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from app.links.service import LinkOrder, LinkState, Minted, state_of
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 100
 MAX_URL: Final = 2048
-LOCALE: Final = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,7}$"
+LOCALE: Final = r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,7}$"
 
 Parsed = TypeVar("Parsed")
 Model = TypeVar("Model", bound=BaseModel)
@@ -39,15 +40,23 @@ def _instant(value: object) -> datetime:
         raise refusal(str(error)) from None
 
 
-def _locale(value: object) -> object:
-    """`de_AT` is what many programs write for `de-AT`."""
-    return value.replace("_", "-") if isinstance(value, str) else value
+def _locale(tag: str) -> str:
+    """A BCP 47 tag; `de_AT` is what many programs write for `de-AT`."""
+    if re.fullmatch(LOCALE, tag, re.ASCII) is None:
+        raise refusal("Must be a language tag, such as en or de-AT.")
+    return tag.replace("_", "-")
+
+
+def _is_cursor(text: str) -> str:
+    read_cursor(text)
+    return text
 
 
 Instant = Annotated[
     datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
-NotBlank = Annotated[str, Field(min_length=1)]
+Locale = Annotated[str, Field(json_schema_extra={"pattern": LOCALE}), AfterValidator(_locale)]
+ReturnUrl = Annotated[str, Field(min_length=1, max_length=MAX_URL, json_schema_extra={"format": "uri"})]
 Attributes = Annotated[
     dict[str, Any],
     WithJsonSchema(
@@ -94,21 +103,13 @@ class MintBody(Shape):
     single_use: bool = Field(
         default=True, description="Whether the first browser to open the link uses it up."
     )
-    return_url: Annotated[str, Field(min_length=1, max_length=MAX_URL)] | None = Field(
+    return_url: ReturnUrl | None = Field(
         default=None,
         description="Where the last page leads back to. Its origin must be on the environment's list. "
         "Left out, the environment's own return URL.",
         examples=["https://app.example.com/billing"],
-        json_schema_extra={"format": "uri"},
     )
-    locale: (
-        Annotated[
-            str,
-            BeforeValidator(_locale),
-            Field(pattern=LOCALE),
-        ]
-        | None
-    ) = Field(
+    locale: Locale | None = Field(
         default=None,
         description="The customer's language as a BCP 47 tag. Left out, the browser's languages decide.",
         examples=["de-AT"],
@@ -190,7 +191,7 @@ class LinkQuery:
 
 class _Query(Shape):
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
-    cursor: Annotated[str, AfterValidator(lambda text: read_cursor(text) and text)] | None = None
+    cursor: Annotated[str, AfterValidator(_is_cursor)] | None = None
     customer_id: Id | None = None
 
 
