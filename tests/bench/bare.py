@@ -1,0 +1,213 @@
+"""The bare handlers: same framework, server and database class, the same reads, the same outbound calls, the writes
+that cannot be left out, and nothing else. No signature, no rule, no template, no event, no log.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from litestar import Litestar, Request, Response, get, post
+from litestar.params import FromPath
+from sqlalchemy import RowMapping, Select, bindparam, func, insert, select, update
+from sqlmodel import Session
+
+from app.adapters.http import OutboundHttp
+from app.db.base import new_id
+from app.db.database import Database
+from app.db.tables.accounts import ApiKey, Environment, Organization
+from app.db.tables.effects import Effect
+from app.db.tables.flows import Flow, FlowVersion
+from app.db.tables.links import CancelLink
+from app.db.tables.sessions import CancelSession, SessionOffer
+from tests.support.merchant import BILLING_KEY, LOOPBACK
+
+PAGE = b"x" * 4_700  # about what a step weighs gzipped
+_ORGANIZATIONS, _ENVIRONMENTS, _KEYS = (t.__table__ for t in (Organization, Environment, ApiKey))  # type: ignore[attr-defined]
+_LINKS, _SESSIONS, _OFFERS, _EFFECTS = (
+    t.__table__  # type: ignore[attr-defined]
+    for t in (CancelLink, CancelSession, SessionOffer, Effect)
+)
+_FLOWS, _VERSIONS = Flow.__table__, FlowVersion.__table__  # type: ignore[attr-defined]
+
+SESSION = select(_SESSIONS).where(_SESSIONS.c.id == bindparam("id"))
+ENVIRONMENT = select(_ENVIRONMENTS).where(_ENVIRONMENTS.c.app_id == bindparam("app_id"))
+ORGANIZATION = select(_ORGANIZATIONS).where(_ORGANIZATIONS.c.id == bindparam("id"))
+LINK = select(_LINKS).where(_LINKS.c.token_sha256 == bindparam("token_sha256"))
+KEYS = select(_KEYS).where(_KEYS.c.app_id == bindparam("app_id"))
+CALLER = (
+    select(_ENVIRONMENTS, _KEYS.c.id.label("key_id"))
+    .join(_KEYS, _KEYS.c.app_id == _ENVIRONMENTS.c.app_id)
+    .where(_KEYS.c.key_sha256 == bindparam("key_sha256"))
+)
+PUBLISHED = (
+    select(_VERSIONS.c.id)
+    .join(_FLOWS, _FLOWS.c.id == _VERSIONS.c.flow_id)
+    .where(_FLOWS.c.organization_id == bindparam("organization_id"))
+    .order_by(_VERSIONS.c.number.desc())
+    .limit(1)
+)
+ACCEPTED = select(_OFFERS).where(
+    _OFFERS.c.app_id == bindparam("app_id"),
+    _OFFERS.c.customer_id == bindparam("customer_id"),
+    _OFFERS.c.accepted_at.is_not(None),
+)
+SESSIONS = (
+    select(func.count())
+    .select_from(_SESSIONS)
+    .where(_SESSIONS.c.app_id == bindparam("app_id"), _SESSIONS.c.customer_id == bindparam("customer_id"))
+)
+PAUSES = (
+    select(_EFFECTS)
+    .join(_SESSIONS, _SESSIONS.c.id == _EFFECTS.c.session_id)
+    .where(_SESSIONS.c.app_id == bindparam("app_id"), _SESSIONS.c.customer_id == bindparam("customer_id"))
+)
+CONSUME = (
+    update(_LINKS)
+    .where(_LINKS.c.token_sha256 == bindparam("known_as"), _LINKS.c.consumed_at.is_(None))
+    .values(consumed_at=bindparam("now"), exchanged_at=bindparam("now"), exchange_count=1)
+)
+STORE = (
+    update(_SESSIONS)
+    .where(_SESSIONS.c.id == bindparam("known_as"))
+    .values(state=bindparam("state"), snapshot=bindparam("snapshot"), phase="walking")
+)
+STEP = (
+    update(_SESSIONS)
+    .where(_SESSIONS.c.id == bindparam("known_as"))
+    .values(state=bindparam("state"), last_seen_at=bindparam("now"), revision=_SESSIONS.c.revision + 1)
+)
+NEW_SESSION, NEW_LINK = insert(_SESSIONS), insert(_LINKS)
+
+
+def create_bare(database_url: str, outside: str) -> Litestar:
+    """The handlers under the addresses of the product's, with `/bare` before them."""
+    database, http = Database(database_url), OutboundHttp((LOOPBACK,))
+    authorization = {"authorization": f"Bearer {BILLING_KEY}"}
+
+    @get("/healthz")
+    async def healthz() -> str:
+        return "ok"
+
+    @post("/bare/mint", status_code=201)
+    async def mint(request: Request[Any, Any, Any]) -> dict[str, str]:
+        body = json.loads(await request.body())
+        key_sha256 = sha256(request.headers["x-ck-api-key"].encode()).hexdigest()
+        return {"id": await database.write(_mint, body, key_sha256)}
+
+    @get("/bare/land/{token_sha256:str}")
+    async def land(token_sha256: FromPath[str]) -> Response[None]:
+        session_id, customer_id = await database.write(_exchange, token_sha256)
+        about = f"{outside}/test/customers/{customer_id}"
+        prices = "price=price_lite_monthly&price=price_lite_yearly&coupon=coupon_thanks"
+        replies = await asyncio.gather(
+            http.get(about, authorization, deadline_s=1),
+            http.get(f"{about}/subscriptions", authorization, deadline_s=1),
+            http.get(f"{outside}/test/catalog?{prices}", authorization, deadline_s=1),
+            http.post_json(f"{outside}/customer-data", {"customerId": customer_id}, deadline_s=1),
+        )
+        await database.write(_store, session_id, [json.loads(reply.body) for reply in replies])
+        return _to(session_id)
+
+    @get("/bare/step/{session_id:str}")
+    async def show(session_id: FromPath[str]) -> Response[bytes]:
+        await database.read(_read, session_id)
+        return Response(PAGE, media_type="text/html")
+
+    @post("/bare/step/{session_id:str}")
+    async def step(request: Request[Any, Any, Any], session_id: FromPath[str]) -> Response[None]:
+        await request.form()
+        await database.write(_step, session_id)
+        return _to(session_id)
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        await database.connect()
+        yield
+        await http.aclose()
+        await database.close()
+
+    return Litestar(
+        [healthz, mint, land, show, step], lifespan=[lifespan], openapi_config=None, logging_config=None
+    )
+
+
+def _mint(db: Session, body: dict[str, Any], key_sha256: str) -> str:
+    caller = _row(db, CALLER, key_sha256=key_sha256)
+    now = datetime.now(UTC)
+    values = {
+        "id": new_id("lnk"),
+        "app_id": caller["app_id"],
+        "token_sha256": sha256(new_id("cl").encode()).hexdigest(),
+        "customer_id": body["customerId"],
+        "api_key_id": caller["key_id"],
+        "single_use": True,
+        "expires_at": now + timedelta(hours=1),
+        "created_at": now,
+        "exchange_count": 0,
+        "attributes": {},
+    }
+    db.connection().execute(NEW_LINK, values)
+    return str(values["id"])
+
+
+def _exchange(db: Session, token_sha256: str) -> tuple[str, str]:
+    now = datetime.now(UTC)
+    link = _row(db, LINK, token_sha256=token_sha256)
+    db.connection().execute(CONSUME, {"known_as": token_sha256, "now": now})
+    environment = _row(db, ENVIRONMENT, app_id=link["app_id"])
+    version = _row(db, PUBLISHED, organization_id=environment["organization_id"])
+    db.connection().execute(KEYS, {"app_id": link["app_id"]}).all()
+    values = {
+        "id": new_id("cs"),
+        "app_id": link["app_id"],
+        "link_id": link["id"],
+        "flow_version_id": version["id"],
+        "customer_id": link["customer_id"],
+        "mode": "test",
+        "phase": "opening",
+        "revision": 0,
+        "event_count": 0,
+        "locale": "en",
+        "created_at": now,
+        "last_seen_at": now,
+        "expires_at": now + timedelta(days=1),
+        **{name: {} for name in ("state", "facts", "snapshot")},
+        **{name: [] for name in ("steps_viewed", "explanations")},
+    }
+    db.connection().execute(NEW_SESSION, values)
+    return str(values["id"]), str(link["customer_id"])
+
+
+def _store(db: Session, session_id: str, replies: list[Any]) -> None:
+    session = _row(db, SESSION, id=session_id)
+    whose = {"app_id": session["app_id"], "customer_id": session["customer_id"]}
+    for statement in (ACCEPTED, SESSIONS, PAUSES):
+        db.connection().execute(statement, whose).all()
+    customer, subscriptions, catalog, attributes = replies
+    snapshot = {"customer": customer, **subscriptions, **catalog, **attributes}
+    db.connection().execute(STORE, {"known_as": session_id, "state": session["state"], "snapshot": snapshot})
+
+
+def _read(db: Session, session_id: str) -> RowMapping:
+    session = _row(db, SESSION, id=session_id)
+    environment = _row(db, ENVIRONMENT, app_id=session["app_id"])
+    _row(db, ORGANIZATION, id=environment["organization_id"])
+    return session
+
+
+def _step(db: Session, session_id: str) -> None:
+    session = _read(db, session_id)
+    values = {"known_as": session_id, "state": session["state"], "now": datetime.now(UTC)}
+    db.connection().execute(STEP, values)
+
+
+def _row(db: Session, statement: Select[Any], **values: str) -> RowMapping:
+    return db.connection().execute(statement, values).mappings().one()
+
+
+def _to(session_id: str) -> Response[None]:
+    return Response(None, status_code=303, headers={"Location": f"/bare/step/{session_id}"})
