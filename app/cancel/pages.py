@@ -72,8 +72,9 @@ class Visit:
         secure = is_secure(self.request, settings.base_url, settings.trusted_proxies)
         return browser_cookie(browser, self.ports.signer, self.ports.clock.now(), secure=secure)
 
-    def locale(self, default: str | None = None) -> str:
-        return negotiate(accept_language=self.request.headers.get("accept-language"), default=default)
+    def locale(self, *, requested: str | None = None, default: str | None = None) -> str:
+        accepted = self.request.headers.get("accept-language")
+        return negotiate(requested=requested, accept_language=accepted, default=default)
 
     def page(
         self,
@@ -175,7 +176,7 @@ async def _look(visit: Visit, token: str, token_sha256: str) -> Answer:
     if known.session_id is not None:
         return _to(_address(known.session_id))
     browser = visit.browser or new_browser(now)
-    locale = visit.locale(known.locale)
+    locale = visit.locale(requested=known.locale)
     title = copy_for(locale).t("landing.title")
     frame = Frame(title=title, lang=copy_for(locale).language, action=f"/cancel/{quote(token)}")
     return visit.page(frame, sc.Landing(title), locale=locale, cookies=(visit.cookie(browser),))
@@ -192,7 +193,7 @@ def _find_link(db: Session, token_sha256: str, browser: Browser | None, now: Any
     link = link_queries.find_by_token(db, token_sha256)
     if link is None:
         raise LinkUnknown
-    if browser is not None and link.browser_sha256 == browser.fingerprint:
+    if browser is not None:
         found = service.find_of_link(db, link=link, browser_sha256=browser.fingerprint, now=now)
         if found is not None:
             return _Known(found, link.locale)
@@ -226,7 +227,7 @@ async def _notice(visit: Visit, app_id: str, kind: NoticeKind, *, status: int) -
     if owner is None:
         raise NotFound
     environment, brand_name = owner
-    locale = visit.locale(environment.locale)
+    locale = visit.locale(default=environment.locale)
     copy = copy_for(locale)
     words = Wording(copy, formats_for(locale), brand_name).notice(kind)
     link = (

@@ -39,8 +39,10 @@ def consume(db: Session, *, token_sha256: str, browser_sha256: str, now: datetim
     return db.scalars(exchanged).first()
 
 
-def find_by_token(db: Session, token_sha256: str) -> CancelLink | None:
-    return db.exec(select(CancelLink).where(CancelLink.token_sha256 == token_sha256)).first()
+def find_by_token(db: Session, token_sha256: str, *, holds: bool = False) -> CancelLink | None:
+    """With `holds`, against every other writer until the transaction ends (SQLite has one writer anyway)."""
+    found = select(CancelLink).where(CancelLink.token_sha256 == token_sha256)
+    return db.exec(found.with_for_update() if holds else found).first()
 
 
 def find_link(db: Session, *, app_id: str, link_id: str) -> CancelLink | None:

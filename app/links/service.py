@@ -82,14 +82,6 @@ class Minted:
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class Exchanged:
-    """The link, and whether this exchange opens a session or leads back to the one that the browser has."""
-
-    link: CancelLink
-    is_new: bool
-
-
 def draft(
     signer: Signer,
     *,
@@ -150,28 +142,25 @@ def revoke(db: Session, *, app_id: str, link_id: str, now: datetime) -> CancelLi
     return revoked
 
 
-def exchange(
-    db: Session, *, token_sha256: str, browser_sha256: str, now: datetime, anew: bool = False
-) -> Exchanged:
-    """Use a link. Of parallel exchanges of a single-use link exactly one is new; the browser that made it comes back
-    to its session any number of times, also after the link has expired. With `anew` that browser asks for another
-    session of a reusable link. Raises LinkUnknown, LinkNotUsable."""
-    known = queries.find_by_token(db, token_sha256)
-    if known is None:
-        raise LinkUnknown
-    if known.browser_sha256 == browser_sha256 and not anew:
-        return Exchanged(known, is_new=False)
-    link = queries.consume(db, token_sha256=token_sha256, browser_sha256=browser_sha256, now=now)
+def hold(db: Session, *, token_sha256: str) -> CancelLink:
+    """The link, held against every other exchange of it until the transaction ends. Raises LinkUnknown."""
+    link = queries.find_by_token(db, token_sha256, holds=True)
     if link is None:
-        db.refresh(known)
-        if known.browser_sha256 == browser_sha256 and not anew:
-            return Exchanged(known, is_new=False)
-        raise LinkNotUsable(state_of(known, now), known.app_id)
-    events = [told(EventType.CANCEL_LINK_EXCHANGED, link)]
-    if link.single_use:
-        events.append(told(EventType.CANCEL_LINK_CONSUMED, link))
-    webhooks.emit(db, app_id=link.app_id, events=events, now=now)
-    return Exchanged(link, is_new=True)
+        raise LinkUnknown
+    return link
+
+
+def exchange(db: Session, link: CancelLink, *, session_id: str, browser_sha256: str, now: datetime) -> None:
+    """Use a link up for a session; a reusable one only counts it. Of any number of exchanges of a single-use link,
+    in any number of processes, exactly one succeeds. Raises LinkNotUsable."""
+    used = queries.consume(db, token_sha256=link.token_sha256, browser_sha256=browser_sha256, now=now)
+    if used is None:
+        db.refresh(link)
+        raise LinkNotUsable(state_of(link, now), link.app_id)
+    events = [told(EventType.CANCEL_LINK_EXCHANGED, used, session_id)]
+    if used.single_use:
+        events.append(told(EventType.CANCEL_LINK_CONSUMED, used, session_id))
+    webhooks.emit(db, app_id=used.app_id, events=events, now=now)
 
 
 def state_of(link: CancelLink, now: datetime) -> LinkState:
@@ -185,8 +174,8 @@ def state_of(link: CancelLink, now: datetime) -> LinkState:
     return LinkState.EXCHANGED if link.exchanged_at is not None else LinkState.ACTIVE
 
 
-def told(type: EventType, link: CancelLink) -> Event:
-    """What merchants are told of a link."""
+def told(type: EventType, link: CancelLink, session_id: str | None = None) -> Event:
+    """What merchants are told of a link, and of the session that an exchange opened."""
     return link_event(
         type,
         link_id=link.id,
@@ -194,6 +183,7 @@ def told(type: EventType, link: CancelLink) -> Event:
         subscription_id=link.subscription_id,
         is_single_use=link.single_use,
         expires_at=link.expires_at,
+        session_id=session_id,
     )
 
 

@@ -99,20 +99,19 @@ def begin(
 ) -> Begun:
     """Exchange a link for a session of this browser, in one transaction.
 
-    The browser that exchanged the link before gets its session back. Raises links.LinkNotUsable for everyone else and
-    for a link that is over.
+    A browser that exchanged the link before gets its session back, also after the link has expired. Raises
+    links.LinkUnknown, and links.LinkNotUsable for everyone else once it is used up or over.
     """
-    exchanged = links.exchange(db, token_sha256=token_sha256, browser_sha256=browser_sha256, now=now)
-    link = exchanged.link
-    if not exchanged.is_new:
-        known = find_of_link(db, link=link, browser_sha256=browser_sha256, now=now)
-        if known is not None:
-            return Begun(known, is_new=False)
-        links.exchange(db, token_sha256=token_sha256, browser_sha256=browser_sha256, now=now, anew=True)
+    link = links.hold(db, token_sha256=token_sha256)
+    known = find_of_link(db, link=link, browser_sha256=browser_sha256, now=now)
+    if known is not None:
+        return Begun(known, is_new=False)
+    session_id = new_id("cs")
+    links.exchange(db, link, session_id=session_id, browser_sha256=browser_sha256, now=now)
     environment = db.get_one(Environment, link.app_id)
     version = flows.get_published(db, environment.organization_id)
     session = CancelSession(
-        id=new_id("cs"),
+        id=session_id,
         app_id=link.app_id,
         link_id=link.id,
         flow_version_id=version.id,
