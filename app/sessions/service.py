@@ -38,7 +38,7 @@ from app.effects.service import Settlement
 from app.flows import service as flows
 from app.links import service as links
 from app.sessions import queries
-from app.web.copy import negotiate
+from app.web.copy import customary
 from app.webhooks import service as webhooks
 
 EFFECT_JOB: Final = "effect"
@@ -120,7 +120,7 @@ def begin(
         mode=environment.mode,
         browser_sha256=browser_sha256,
         phase=Phase.OPENING,
-        locale=negotiate(requested=link.locale, accept_language=accept_language, default=environment.locale),
+        locale=customary(requested=link.locale, accept_language=accept_language, default=environment.locale),
         return_url=link.return_url,
         created_at=now,
         last_seen_at=now,

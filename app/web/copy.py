@@ -26,12 +26,13 @@ class MissingCopyError(LookupError):
 
 
 class Copy:
-    """What we say in one locale: its own catalogue first, then English."""
+    """What we say in one locale: its own catalogue first, then English. `locale` is the one that is spoken, which is
+    English where we have no words for the one asked for."""
 
     def __init__(self, locale: str = FALLBACK) -> None:
-        self.locale = parse_locale(locale) or Locale(FALLBACK)
-        own, fallback = catalogues().get(self.locale.language), catalogues()[FALLBACK]
-        self._entries = fallback if own is None else {**fallback, **own}
+        wanted = parse_locale(locale)
+        self.locale = wanted if wanted and wanted.language in catalogues() else Locale(FALLBACK)
+        self._entries = {**catalogues()[FALLBACK], **catalogues()[self.locale.language]}
         self._plural_category = self.locale.plural_form
 
     @property
@@ -110,6 +111,15 @@ def negotiate(
         if locale is not None and locale.language in catalogues():
             return str(locale)
     return FALLBACK
+
+
+def customary(
+    *, requested: str | None = None, accept_language: str | None = None, default: str | None = None
+) -> str:
+    """Return the locale of a visit: the one that was requested, if there is such a one, with or without words of
+    ours; else the first that we have words for. Figures follow it, and words as far as there are any."""
+    locale = parse_locale(requested) if requested else None
+    return str(locale) if locale else negotiate(accept_language=accept_language, default=default)
 
 
 @lru_cache(maxsize=256)

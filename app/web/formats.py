@@ -11,7 +11,7 @@ from babel.dates import format_date, format_time, get_datetime_format, get_timez
 from babel.numbers import NumberPattern, format_percent, get_currency_precision, get_currency_symbol
 
 from app.core.money import Money, exponent
-from app.web.copy import FALLBACK, Copy, copy_for
+from app.web.copy import FALLBACK, Copy, copy_for, parse_locale
 
 # English without a region has readers everywhere: the month is a word and the day comes first, so that nobody
 # can misread it. A region that was asked for (en-US, en-GB) gets its own order.
@@ -22,20 +22,24 @@ NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 
 class Formats:
-    """The formatters of one locale; shared between requests, holds no state of any."""
+    """The formatters of one locale; shared between requests, holds no state of any.
 
-    def __init__(self, copy: Copy) -> None:
+    Dates are words, so they follow the language of the copy; figures follow `figures`, the locale asked for.
+    """
+
+    def __init__(self, copy: Copy, figures: Locale | None = None) -> None:
         self._copy = copy
         self._locale = copy.locale
+        self._figures = figures or copy.locale
         self._patterns = INTERNATIONAL if str(copy.locale) == FALLBACK else REGIONAL
 
     def money(self, money: Money) -> str:
         """`$29.00`, `29,00 €`, `￥1,500`. What is charged is never rounded for looks."""
-        return _money(money, self._locale)
+        return _money(money, self._figures)
 
     def percent(self, value: Decimal) -> str:
         """`50%`, `12,5 %`: a percentage as it is, never rounded."""
-        return format_percent(value / 100, locale=self._locale, decimal_quantization=False)
+        return format_percent(value / 100, locale=self._figures, decimal_quantization=False)
 
     def day(self, moment: date) -> str:
         """`Tuesday, 1 December 2026`. A datetime is named by the day it has in its own zone."""
@@ -65,7 +69,7 @@ class Formats:
 @lru_cache(maxsize=64)
 def formats_for(locale: str) -> Formats:
     """Return the shared formatters of a locale."""
-    return Formats(copy_for(locale))
+    return Formats(copy_for(locale), parse_locale(locale))
 
 
 @lru_cache(maxsize=4096)
