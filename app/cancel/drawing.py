@@ -18,7 +18,7 @@ from app.core.money import Money
 from app.core.offers import Charge, OfferKind, Option, ShownOffer, escaped
 from app.core.path import Stop, facts_of, visible_reasons
 from app.core.renewals import next_renewal, price_at
-from app.core.session import can_undo_cancel
+from app.core.session import can_cancel_now, can_undo_cancel
 from app.core.state import OfferStatus, Outcome, Phase, SessionState
 from app.core.world import Walk
 from app.sessions.service import Standing
@@ -108,17 +108,9 @@ def draw(drawing: Drawing, stop: Stop | None) -> sc.Screen:
 
 def has_exit(state: SessionState, stop: Stop | None) -> bool:
     """Whether leaving still takes more than the buttons of the screen itself."""
-    match state.phase:
-        case Phase.WALKING:
-            return stop is not None and stop.kind != "confirm"
-        case Phase.WORKING:
-            return state.pending is not None and state.pending.decision_id is not None
-        case Phase.TROUBLE:
-            return state.trouble is not None and state.trouble.decision_id is not None
-        case Phase.PAUSED:
-            return True
-        case _:
-            return False
+    if state.phase is Phase.WALKING:
+        return stop is not None and stop.kind != "confirm"
+    return can_cancel_now(state)
 
 
 # --- Steps ----------------------------------------------------------------------------------------------------------
@@ -153,10 +145,9 @@ def _step(drawing: Drawing, stop: Stop) -> sc.Screen:
 
 
 def _survey(drawing: Drawing, stop: Stop, step: SurveyStep) -> sc.Survey:
-    facts = facts_of(drawing.walk, drawing.state)
     kept = drawing.state.answers.get(stop.id)
     reasons = []
-    for reason in visible_reasons(step, facts, drawing.walk.session_id):
+    for reason in visible_reasons(step, stop.facts, drawing.walk.session_id):
         asked = reason.follow_up
         follow_up = None
         if asked is not None:

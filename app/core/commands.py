@@ -13,7 +13,7 @@ class ChooseSubscription:
 
 @dataclass(frozen=True, slots=True)
 class AnswerStep:
-    """An answer to a survey, feedback or message step. `is_skip` keeps what was typed but asks nothing of it."""
+    """An answer to a survey, feedback or message step. `is_skip` keeps what was typed, and nothing was said."""
 
     step: str
     reason: str | None = None

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.core import rules
@@ -15,12 +15,16 @@ from app.core.world import Walk
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """One screen of the walk. An offer stop has either the record of what was shown, or the offer to show now."""
+    """One screen of the walk, and what its rules see: `session.reason` is the one given on the way here.
+
+    An offer stop has either the record of what was shown, or the offer to show now.
+    """
 
     id: str
     kind: str
     step: Step
     placement: str
+    facts: Facts
     record: OfferRecord | None = None
     offer: Offer | None = None
 
@@ -29,13 +33,16 @@ class Stop:
 class Path:
     """The stops gone by, in order, the one that is next, and why each rule on the way did or did not match.
 
-    After the exit was pressed the last one behind may be the one it was pressed on: unanswered, open to go back to.
+    After the exit was pressed there may be unanswered ones behind: those that were seen, open to go back to.
     """
 
     behind: tuple[Stop, ...]
     current: Stop
-    facts: Facts
     considered: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> Facts:
+        return self.current.facts
 
     @property
     def stops(self) -> tuple[Stop, ...]:
@@ -52,6 +59,7 @@ class Path:
 
 
 def facts_of(walk: Walk, state: SessionState) -> Facts:
+    """What copy may say: the customer, and the reason given last."""
     said = state.reason_answer
     return walk.facts(
         subscription_id=state.subscription_id,
@@ -66,28 +74,26 @@ def find_path(walk: Walk, state: SessionState) -> Path:
     After the exit was pressed the confirmation is next, whatever is unanswered. A flow always ends on its confirm step
     (validate_flow), so there always is a current stop.
     """
-    facts = facts_of(walk, state)
+    trail = _Trail(replace(walk, now=state.opened_at or walk.now), state)
     behind: list[Stop] = []
-    is_open = True
-    considered: dict[str, Any] = {}
-    jump_to: str | None = None
+    goto: str | None = None
     for step in walk.flow.steps:
-        if jump_to not in (None, step.id):
+        if goto not in (None, step.id):
             continue
-        jump_to = None
+        goto = None
         if step.kind == "confirm":
-            return Path(tuple(behind), Stop(step.id, step.kind, step, step.id), facts, considered)
-        if not _applies(step, facts, considered):
+            return Path(tuple(behind), trail.stop_at(step), trail.considered)
+        if not trail.holds(step.when, f"{step.id}?"):
             continue
-        for stop in _stops_of(walk, state, step, facts, considered):
-            if is_done(stop, state):
+        is_passed = False
+        for stop in trail.stops_of(step):
+            is_passed = is_done(stop, state)
+            if not is_passed and not state.used_exit:
+                return Path(tuple(behind), stop, trail.considered)
+            if is_passed or stop.record or state.has_seen(stop.id):
                 behind.append(stop)
-            elif not state.used_exit:
-                return Path(tuple(behind), stop, facts, considered)
-            elif is_open and stop.offer is None:
-                behind.append(stop)
-                is_open = False
-        jump_to = _branch(step, state, facts, considered)
+        if is_passed:
+            goto = trail.branch_of(step)
     raise ValueError("a flow ends on its confirm step")
 
 
@@ -99,97 +105,98 @@ def is_done(stop: Stop, state: SessionState) -> bool:
 
 def visible_reasons(step: SurveyStep, facts: Facts, order_by: str) -> tuple[Reason, ...]:
     """The reasons whose rule matches, in the flow's order or, where it says so, in one that is this session's own."""
-    shown = [r for r in step.reasons if _matches(r.when, facts)]
+    shown = [r for r in step.reasons if r.when is None or rules.evaluate(r.when, facts) is rules.Verdict.YES]
     if step.randomize:
         shown.sort(key=lambda r: hashlib.sha256(f"{order_by}/{r.id}".encode()).digest())
     return tuple(shown)
 
 
-def _stops_of(
-    walk: Walk, state: SessionState, step: Step, facts: Facts, considered: dict[str, Any]
-) -> Iterable[Stop]:
-    if step.kind == "offer":
-        yield from _offer_stop(walk, state, step, step.id, step.id, step.offers, facts, considered)
-        return
-    yield Stop(step.id, step.kind, step, step.id)
-    if not isinstance(step, SurveyStep) or step.id not in state.answers:
-        return
-    reason_id = state.answers[step.id].reason
-    reason = next((r for r in step.reasons if r.id == reason_id), None)
-    if reason and reason.offers:
-        stop_id = f"{step.id}.offer"
-        placement = f"{stop_id}:{reason.id}"
-        yield from _offer_stop(walk, state, step, stop_id, placement, reason.offers, facts, considered)
+class _Trail:
+    """One pass over the flow: what is known so far, and why each rule came out as it did.
 
+    After the exit nothing new is shown and no rule is explained: what lies ahead was not considered, but left out.
+    """
 
-def _offer_stop(
-    walk: Walk,
-    state: SessionState,
-    step: Step,
-    stop_id: str,
-    placement: str,
-    offers: Sequence[Offer],
-    facts: Facts,
-    considered: dict[str, Any],
-) -> Iterable[Stop]:
-    """What was shown here stays; otherwise the first offer that its rule and the subscription allow."""
-    if record := state.offer_at(placement):
-        yield Stop(stop_id, "offer", step, placement, record=record)
-        return
-    world = walk.world
-    subscription = world.find_subscription(state.subscription_id)
-    if subscription is None or not world.is_verified or state.manual_reasons:
-        return
-    seen = considered.setdefault(placement, [])
-    for offer in offers:
-        explanation = rules.explain(offer.when, facts) if offer.when else None
-        blockers = eligibility(
-            offer,
-            subscription=subscription,
-            customer=world.customer,
-            history=world.history_of(subscription.id),
-            capabilities=world.capabilities,
-            flow_cooldowns=walk.flow.cooldowns,
-            catalog=world.catalog,
-            now=walk.now,
-            accepted_in_session=any(
-                o.status in (OfferStatus.ACCEPTED, OfferStatus.APPLIED) for o in state.offers
-            ),
-        )
-        is_chosen = not blockers and (explanation is None or explanation.verdict is rules.Verdict.YES)
-        seen.append(
-            {
-                "offer": offer.id,
-                "shown": is_chosen,
-                "when": explanation.to_json() if explanation else None,
-                "blockers": [str(b) for b in blockers],
-            }
-        )
-        if is_chosen:
-            yield Stop(stop_id, "offer", step, placement, offer=offer)
+    def __init__(self, walk: Walk, state: SessionState) -> None:
+        self.walk = walk
+        self.state = state
+        self.considered: dict[str, Any] = {}
+        self._unsaid = walk.facts(subscription_id=state.subscription_id, reason=None, follow_up=None)
+        self.facts = self._unsaid
+
+    def holds(self, rule: rules.Rule | None, place: str) -> bool:
+        if rule is None:
+            return True
+        if self.state.used_exit:
+            return rules.evaluate(rule, self.facts) is rules.Verdict.YES
+        explanation = rules.explain(rule, self.facts)
+        self.considered[place] = explanation.to_json()
+        return explanation.verdict is rules.Verdict.YES
+
+    def stop_at(self, step: Step) -> Stop:
+        return Stop(step.id, step.kind, step, step.id, self.facts)
+
+    def stops_of(self, step: Step) -> Iterable[Stop]:
+        """The step's own screen, if it has one, and the offer that an answer to it leads to."""
+        if step.kind == "offer":
+            yield from self._offer_stop(step, step.id, step.id, step.offers)
             return
+        stop = self.stop_at(step)
+        if isinstance(step, SurveyStep):
+            for reason in step.reasons:
+                self.holds(reason.when, f"{step.id}:{reason.id}?")
+        yield stop
+        said = self.state.answers.get(step.id)
+        if not isinstance(step, SurveyStep) or said is None or said.is_skipped or said.reason is None:
+            return
+        follow_up = {"session.follow_up": said.follow_up} if said.follow_up else {}
+        self.facts = {**self._unsaid, "session.reason": said.reason, **follow_up}
+        given = next((r for r in step.reasons if r.id == said.reason), None)
+        if given is not None and given.offers:
+            stop_id = f"{step.id}.offer"
+            yield from self._offer_stop(step, stop_id, f"{stop_id}:{given.id}", given.offers)
 
-
-def _applies(step: Step, facts: Facts, considered: dict[str, Any]) -> bool:
-    if step.when is None:
-        return True
-    explanation = rules.explain(step.when, facts)
-    considered[f"{step.id}?"] = explanation.to_json()
-    return explanation.verdict is rules.Verdict.YES
-
-
-def _branch(step: Step, state: SessionState, facts: Facts, considered: dict[str, Any]) -> str | None:
-    if state.used_exit:
+    def branch_of(self, step: Step) -> str | None:
+        """The later step that the first matching branch goes on at."""
+        for number, branch in enumerate(step.branches):
+            if self.holds(branch.when, f"{step.id}>{number}"):
+                return branch.goto
         return None
-    for number, branch in enumerate(step.branches):
-        if branch.when is None:
-            return branch.goto
-        explanation = rules.explain(branch.when, facts)
-        considered[f"{step.id}>{number}"] = explanation.to_json()
-        if explanation.verdict is rules.Verdict.YES:
-            return branch.goto
-    return None
 
-
-def _matches(rule: rules.Rule | None, facts: Facts) -> bool:
-    return rule is None or rules.evaluate(rule, facts) is rules.Verdict.YES
+    def _offer_stop(
+        self, step: Step, stop_id: str, placement: str, offers: Sequence[Offer]
+    ) -> Iterable[Stop]:
+        """What was shown here stays; otherwise the first offer that its rule and the subscription allow."""
+        if record := self.state.offer_at(placement):
+            yield Stop(stop_id, "offer", step, placement, self.facts, record=record)
+            return
+        state, world = self.state, self.walk.world
+        subscription = world.find_subscription(state.subscription_id)
+        if subscription is None or not world.is_verified or state.manual_reasons or state.used_exit:
+            return
+        seen = self.considered.setdefault(placement, [])
+        for offer in offers:
+            explanation = rules.explain(offer.when, self.facts) if offer.when else None
+            blockers = eligibility(
+                offer,
+                subscription=subscription,
+                customer=world.customer,
+                history=world.history_of(subscription.id),
+                capabilities=world.capabilities,
+                flow_cooldowns=self.walk.flow.cooldowns,
+                catalog=world.catalog,
+                now=self.walk.now,
+                accepted_in_session=state.has_taken_offer,
+            )
+            is_chosen = not blockers and (explanation is None or explanation.verdict is rules.Verdict.YES)
+            seen.append(
+                {
+                    "offer": offer.id,
+                    "shown": is_chosen,
+                    "when": explanation.to_json() if explanation else None,
+                    "blockers": [str(b) for b in blockers],
+                }
+            )
+            if is_chosen:
+                yield Stop(stop_id, "offer", step, placement, self.facts, offer=offer)
+                return

@@ -1,6 +1,7 @@
 """The state of one walk: what was seen, said, shown and asked for. Pure data, stored as JSON, never edited in place;
 session.py says how it changes."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -55,6 +56,8 @@ OUTCOME_OF_OFFER: Final[dict[OfferKind, Outcome]] = {
 
 
 class OfferStatus(StrEnum):
+    """What became of an offer. `accepted` until the provider has made the change (`applied`) or not (`failed`)."""
+
     PRESENTED = "presented"
     DECLINED = "declined"
     ACCEPTED = "accepted"
@@ -67,7 +70,7 @@ class _Kept(BaseModel):
 
 
 class Answer(_Kept):
-    """What was said at one step. `is_skipped` keeps whatever had been typed before."""
+    """What was said at one step. With `is_skipped` nothing was said: what had been typed is kept for the form alone."""
 
     reason: str | None = None
     follow_up: str | None = None
@@ -77,6 +80,8 @@ class Answer(_Kept):
 
 
 class OfferRecord(_Kept):
+    """One offer as it was shown at one place, and what the customer did with it."""
+
     decision_id: str
     placement: str
     shown: ShownOffer
@@ -88,7 +93,7 @@ class OfferRecord(_Kept):
 
 
 class Pending(_Kept):
-    """A change that was asked for and is being carried out."""
+    """A change that was asked for and is being carried out. `came_from` is the phase that it was asked for in."""
 
     effect_id: str
     change: Change
@@ -101,6 +106,7 @@ class Pending(_Kept):
 class Trouble(_Kept):
     """Why the last change was not made. `can_retry` is False when asking again cannot help."""
 
+    change: Change
     outcome: Outcome
     reason: str
     message: str | None = None
@@ -117,16 +123,24 @@ class View(_Kept):
 
 
 class SessionState(_Kept):
-    """Everything that happened in one session; stored as JSON and never edited in place."""
+    """Everything that happened in one session; stored as JSON and never edited in place.
+
+    `outcome` and `finished_at` are set in the phase `finished` and in no other. `withdrawn` are changes that the
+    customer left behind by the exit, until it is known whether they were made all the same. Rules and eligibility are
+    decided as at `opened_at`: a walk that is taken up hours later leads past the same screens.
+    """
 
     phase: Phase = Phase.OPENING
+    opened_at: datetime | None = None
     subscription_id: str | None = None
     answers: dict[str, Answer] = {}
     offers: tuple[OfferRecord, ...] = ()
     pending: Pending | None = None
+    withdrawn: tuple[Pending, ...] = ()
     trouble: Trouble | None = None
     outcome: Outcome | None = None
     finished_at: datetime | None = None
+    canceled_at: datetime | None = None
     effects_made: int = 0
     used_exit: bool = False
     manual_reasons: tuple[str, ...] = ()
@@ -142,8 +156,36 @@ class SessionState(_Kept):
     def offer_at(self, placement: str) -> OfferRecord | None:
         return next((o for o in self.offers if o.placement == placement), None)
 
+    def unsettled(self, effect_id: str) -> Pending | None:
+        """The change of that id, while it is not known what became of it."""
+        waiting = (*self.withdrawn, self.pending)
+        return next((p for p in waiting if p is not None and p.effect_id == effect_id), None)
+
+    def has_seen(self, step: str) -> bool:
+        return any(view.step == step for view in self.views)
+
+    @property
+    def has_taken_offer(self) -> bool:
+        """Whether an offer was accepted and has not failed. There is never more than one such."""
+        return any(o.status in (OfferStatus.ACCEPTED, OfferStatus.APPLIED) for o in self.offers)
+
+    @property
+    def standing(self) -> Phase:
+        """The phase, and of a change in hand or in trouble the one that it was asked for in."""
+        asked = self.pending or self.trouble
+        return asked.came_from if asked else self.phase
+
     @property
     def reason_answer(self) -> Answer | None:
-        """The survey answer given last; a flow may ask more than once."""
-        given = [a for a in self.answers.values() if a.reason is not None]
-        return max(given, key=lambda a: a.at, default=None)
+        """The reason given last; a flow may ask more than once."""
+        return _last(a for a in self.answers.values() if a.reason)
+
+    @property
+    def feedback(self) -> str | None:
+        """The free text given last."""
+        said = _last(a for a in self.answers.values() if a.text)
+        return said.text if said else None
+
+
+def _last(answers: Iterable[Answer]) -> Answer | None:
+    return max((a for a in answers if not a.is_skipped), key=lambda a: a.at, default=None)
