@@ -24,14 +24,14 @@ NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 class Formats:
     """The formatters of one locale; shared between requests, holds no state of any.
 
-    Dates are words, so they follow the language of the copy; figures follow `figures`, the locale asked for.
+    Dates are made of words, so they are written in the locale of the copy around them; figures in that asked for.
     """
 
-    def __init__(self, copy: Copy, figures: Locale | None = None) -> None:
+    def __init__(self, copy: Copy, *, words: Locale, figures: Locale) -> None:
         self._copy = copy
-        self._locale = copy.locale
-        self._figures = figures or copy.locale
-        self._patterns = INTERNATIONAL if str(copy.locale) == FALLBACK else REGIONAL
+        self._locale = words
+        self._figures = figures
+        self._patterns = INTERNATIONAL if str(words) == FALLBACK else REGIONAL
 
     def money(self, money: Money) -> str:
         """`$29.00`, `29,00 €`, `￥1,500`. What is charged is never rounded for looks."""
@@ -69,7 +69,8 @@ class Formats:
 @lru_cache(maxsize=64)
 def formats_for(locale: str) -> Formats:
     """Return the shared formatters of a locale."""
-    return Formats(copy_for(locale), parse_locale(locale))
+    copy = copy_for(locale)
+    return Formats(copy, words=copy.locale, figures=parse_locale(locale) or copy.locale)
 
 
 @lru_cache(maxsize=4096)

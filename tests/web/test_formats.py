@@ -1,10 +1,19 @@
 from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
+from babel.core import Locale
 
 from app.core.money import Money
-from app.web.formats import formats_for
+from app.web.copy import copy_for
+from app.web.formats import Formats, formats_for
+
+def dates_in(locale: str) -> Formats:
+    """The formatters of a language as if there were a catalogue for it."""
+    spoken = Locale.parse(locale, sep="-")
+    return Formats(copy_for("en"), words=spoken, figures=spoken)
+
 
 NARROW = "\N{NARROW NO-BREAK SPACE}"
 FIXED = "\N{NO-BREAK SPACE}"
@@ -28,7 +37,7 @@ FIXED = "\N{NO-BREAK SPACE}"
     ],
 )
 def test_money_is_written_as_the_locale_writes_it(money: Money, locale: str, written: str) -> None:
-    # A German has no catalogue of ours yet, but formats follow the locale that they are asked for.
+    # There is no German catalogue yet, but figures follow the locale that they are asked for.
     assert formats_for(locale).money(money) == written
 
 
@@ -49,15 +58,21 @@ def test_an_amount_is_never_rounded_for_looks() -> None:
     ],
 )
 def test_a_day_is_said_in_words_in_the_order_of_the_locale(locale: str, day: str, short: str) -> None:
-    formats = formats_for(locale)
+    formats = dates_in(locale)
     assert formats.day(date(2026, 12, 1)) == day
     assert formats.short_day(datetime(2026, 12, 1, 23, 59, tzinfo=UTC)) == short
+
+
+def test_where_we_have_no_words_dates_stay_in_the_language_around_them() -> None:
+    formats = formats_for("de")
+    assert formats.day(date(2026, 12, 1)) == "Tuesday, 1 December 2026"
+    assert formats.percent(Decimal("12.5")) == f"12,5{FIXED}%"
 
 
 def test_a_moment_names_its_zone() -> None:
     moment = datetime(2026, 11, 20, 14, 3, tzinfo=UTC)
     assert formats_for("en").moment(moment) == "20 November 2026, 14:03 UTC"
-    assert formats_for("de").moment(moment, ZoneInfo("Europe/Berlin")) == "20. November 2026, 15:03 MEZ"
+    assert dates_in("de").moment(moment, ZoneInfo("Europe/Berlin")) == "20. November 2026, 15:03 MEZ"
     assert formats_for("en-US").moment(moment) == f"November 20, 2026, 2:03{NARROW}PM UTC"
     west = moment.astimezone(timezone(timedelta(hours=-5)))
     assert formats_for("en").moment(west) == "20 November 2026, 09:03 -0500"
