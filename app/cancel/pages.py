@@ -223,7 +223,7 @@ async def _entry(visit: Visit, app_id: str) -> Answer:
 
 
 async def _notice(visit: Visit, app_id: str, kind: NoticeKind, *, status: int) -> Answer:
-    owner = await visit.ports.database.read(_find_owner, app_id)
+    owner = await visit.ports.database.read(_find_owner, app_id) if app_id.isprintable() else None
     if owner is None:
         raise NotFound
     environment, brand_name = owner
@@ -307,7 +307,7 @@ async def submit(
     is_exit = form.get("action") == "cancel_now"
     if (errors := form.errors(copy)) and not is_exit:
         return await _screen(visit, standing, stop, typed=form, status=422, errors=tuple(errors))
-    if service.is_idle(standing.row, ports.clock.now()) and step == IDLE:
+    if step == IDLE:  # pressed twice it still does the one thing that the button says
         await ports.database.write(
             service.take_up,
             session_id=session_id,
@@ -335,7 +335,7 @@ async def submit(
 
 
 async def _standing(visit: Visit, session_id: str) -> Standing:
-    if visit.browser is None:
+    if visit.browser is None or not session_id.isprintable():  # no database takes a NUL
         raise SessionNotYours
     return await visit.ports.database.read(
         service.find_standing,

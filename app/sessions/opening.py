@@ -76,6 +76,7 @@ async def open_session(ports: SessionPorts, session_id: str) -> None:
         customer_id=billing.customer.id if billing.customer else order.customer_id,
         subscription_ids=[s.id for s in billing.subscriptions],
         now=now,
+        besides=session_id,
     )
     await ports.database.write(_store, ports, session_id, order, billing, data, history, now)
 
@@ -105,15 +106,10 @@ def _order(db: Session, row: CancelSession, ports: SessionPorts, *, is_first: bo
         elif resting is not None and resting > now:
             skipped = "skipped_after_failures"
         else:
-            endpoint = Endpoint(
-                url=environment.customer_data_url,
-                api_key=accounts.signing_key(
-                    db, ports.vault, app_id=row.app_id, minted_with=link.api_key_id if link else None
-                ),
-                secret=ports.vault.open(environment.customer_data_secret)
-                if environment.customer_data_secret
-                else None,
-            )
+            try:
+                endpoint = _endpoint(db, ports, environment, environment.customer_data_url, link)
+            except accounts.NoActiveKey:
+                skipped = "no_active_key"
     return _Order(
         environment=environment,
         flow=flows.load(db, row.flow_version_id),
@@ -131,19 +127,33 @@ def _order(db: Session, row: CancelSession, ports: SessionPorts, *, is_first: bo
     )
 
 
+def _endpoint(
+    db: Session, ports: SessionPorts, environment: Environment, url: str, link: CancelLink | None
+) -> Endpoint:
+    """Where to ask, signed with the key that minted the link, else with the oldest active one. Raises NoActiveKey."""
+    sealed = environment.customer_data_secret
+    return Endpoint(
+        url=url,
+        api_key=accounts.signing_key(
+            db, ports.vault, app_id=environment.app_id, minted_with=link.api_key_id if link else None
+        ),
+        secret=ports.vault.open(sealed) if sealed else None,
+    )
+
+
 async def _ask_both(
     ports: SessionPorts, session_id: str, order: _Order, now: datetime
 ) -> tuple[_Billing, CustomerData]:
     """One deadline for everything: an id that the endpoint replaces is looked up in what is left of it."""
-    loop = asyncio.get_running_loop()
-    ends_at = loop.time() + order.deadline_s
-    billing, data = await asyncio.gather(
-        _look_up(ports, order, order.customer_id, ends_at),
-        _ask_endpoint(ports, session_id, order, now),
-    )
-    if data.customer_id and data.customer_id != order.customer_id:
-        billing = await _look_up(ports, order, data.customer_id, ends_at)
-    return billing, data
+    ends_at = asyncio.get_running_loop().time() + order.deadline_s
+    looking = asyncio.create_task(_look_up(ports, order, order.customer_id, ends_at))
+    try:
+        data = await _ask_endpoint(ports, session_id, order, now)
+        if data.customer_id and data.customer_id != order.customer_id:
+            return await _look_up(ports, order, data.customer_id, ends_at), data
+        return await looking, data
+    finally:
+        looking.cancel()
 
 
 async def _ask_endpoint(ports: SessionPorts, session_id: str, order: _Order, now: datetime) -> CustomerData:
@@ -208,8 +218,8 @@ def _store(
     now: datetime,
 ) -> None:
     row = queries.lock_session(db, session_id)
-    if row is None:
-        return
+    if row is None or row.opening_by != ports.holder:
+        return  # it took too long, and somebody else has opened it
     row.data_call_reason = data.reason or (
         f"dropped: {', '.join(data.dropped)}"[:500] if data.dropped else None
     )

@@ -123,9 +123,18 @@ def list_offers(db: Session, session_id: str) -> list[SessionOffer]:
 
 
 def history_of(
-    db: Session, *, app_id: str, customer_id: str, subscription_ids: Iterable[str], now: datetime
+    db: Session,
+    *,
+    app_id: str,
+    customer_id: str,
+    subscription_ids: Iterable[str],
+    now: datetime,
+    besides: str | None = None,
 ) -> dict[str, History]:
-    """What the customer did here before, by subscription. Cooldowns count per customer, a pause per subscription."""
+    """What the customer did here before, by subscription; the session `besides` is not counted among his sessions.
+
+    Cooldowns count per customer, a pause per subscription.
+    """
     accepted = db.exec(
         select(SessionOffer)
         .where(
@@ -141,7 +150,11 @@ def history_of(
     sessions = db.exec(
         select(func.count())
         .select_from(CancelSession)
-        .where(CancelSession.app_id == app_id, CancelSession.customer_id == customer_id)
+        .where(
+            CancelSession.app_id == app_id,
+            CancelSession.customer_id == customer_id,
+            CancelSession.id != (besides or ""),
+        )
     ).one()
     recent = [o for o in accepted if o.accepted_at is not None and o.accepted_at > now - YEAR]
     last_by_kind: dict[str, datetime] = {}

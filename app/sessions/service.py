@@ -179,7 +179,7 @@ def is_over(row: CancelSession, now: datetime) -> bool:
 def is_idle(row: CancelSession, now: datetime) -> bool:
     """Left alone for an hour; it can be taken up again until it is over."""
     is_resting = row.phase not in (Phase.FINISHED, Phase.WORKING, Phase.OPENING)
-    return is_resting and (row.closed_at is not None or now - row.last_seen_at >= IDLE_AFTER)
+    return is_resting and now - row.last_seen_at >= IDLE_AFTER
 
 
 def submit(
@@ -223,7 +223,7 @@ def open_with(
     row.snapshot = world.to_json()
     if world.customer is not None:
         row.customer_id = world.customer.id
-    row.opened_at = now
+    row.opened_at = row.last_seen_at = now
     row.opening_by = row.opening_until = None
     walk = Walk(row.id, flows.load(db, row.flow_version_id), world, now)
     decision = open_walk(walk, subscription_id=subscription_id)
@@ -312,8 +312,9 @@ def _record(
     row.state = state.to_json()
     row.steps_viewed = row.state.pop("views")
     row.phase = state.phase
-    row.outcome = state.outcome
-    row.closed_at = state.finished_at
+    if state.finished_at is not None:  # else it stays as the customer, or the lack of one, has left it
+        row.outcome = state.outcome
+        row.closed_at = state.finished_at
     row.subscription_id = state.subscription_id or row.subscription_id
     row.revision += 1
     _keep_explanations(row, decision.considered)
@@ -416,8 +417,9 @@ def _world_of(row: CancelSession) -> World:
 
 
 def _touch(row: CancelSession, now: datetime) -> None:
-    """Somebody is here: a session that was closed for being left alone is open again."""
+    """Somebody is here: a session that was closed for being left alone is open again. One that has finished stays
+    finished, also while its cancellation is being undone."""
     row.last_seen_at = now
-    if row.closed_at is not None and row.phase != Phase.FINISHED:
+    if "finished_at" not in row.state:
         row.closed_at = None
         row.outcome = None
