@@ -100,7 +100,14 @@ def create_app(
 
 def session_ports_of(ports: Ports) -> SessionPorts:
     """What sessions need, under a name of this process's own: its leases are told by it."""
-    return SessionPorts(ports.database, ports.clock, ports.http, ports.vault, holder=new_worker_name())
+    return SessionPorts(
+        ports.database,
+        ports.clock,
+        ports.http,
+        ports.vault,
+        holder=new_worker_name(),
+        lease_s=ports.settings.lease_s,
+    )
 
 
 def worker_of(ports: Ports) -> Worker:
@@ -109,6 +116,8 @@ def worker_of(ports: Ports) -> Worker:
     return Worker(
         work.database,
         work.clock,
+        name=work.holder,
+        lease_s=work.lease_s,
         handlers={sessions.EFFECT_JOB: partial(carrying.work_on, work)},
         sweeps=[
             Sweep("idle_sessions", CLOSE_IDLE_EVERY_S, partial(_close_idle, work)),

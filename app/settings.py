@@ -38,6 +38,7 @@ _NAMES = {
     "LEAVEWELL_ALLOWED_NETWORKS",
     "LEAVEWELL_TRUSTED_PROXIES",
     "LEAVEWELL_WORKER",
+    "LEAVEWELL_LEASE_SECONDS",
     "LEAVEWELL_DEMO",
     "LEAVEWELL_LOG_LEVEL",
     "LEAVEWELL_LOG_FORMAT",
@@ -90,6 +91,7 @@ class Settings:
     allowed_networks: tuple[Network, ...] = ()  # may be called although they are private
     trusted_proxies: tuple[Network, ...] = ()  # whose X-Forwarded-* headers are believed
     worker: WorkerPlace = WorkerPlace.EMBEDDED
+    lease_s: int = 15  # how long the work of a process that died waits for another one
     is_demo: bool = False
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.TEXT
@@ -116,6 +118,7 @@ class Settings:
             allowed_networks=reader.networks("LEAVEWELL_ALLOWED_NETWORKS"),
             trusted_proxies=reader.networks("LEAVEWELL_TRUSTED_PROXIES"),
             worker=reader.choice("LEAVEWELL_WORKER", WorkerPlace.EMBEDDED),
+            lease_s=reader.number("LEAVEWELL_LEASE_SECONDS", 15, low=2, high=600),
             is_demo=is_demo,
             log_level=reader.choice("LEAVEWELL_LOG_LEVEL", LogLevel.INFO),
             log_format=reader.choice("LEAVEWELL_LOG_FORMAT", LogFormat.TEXT),

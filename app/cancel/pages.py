@@ -1,6 +1,7 @@
 """The hosted page: where links land, and every screen of a session. Knows HTTP; asks the services what is true."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -321,6 +322,7 @@ async def submit(
         browser_sha256=standing.row.browser_sha256 or "",
         command=read_command(form, phase=standing.state.phase, stop=stop),
         holder=session_ports.holder,
+        lease=timedelta(seconds=session_ports.lease_s),
         now=ports.clock.now(),
     )
     if submitted.mistakes:

@@ -27,6 +27,7 @@ from app.core.fields import Currency, Id, Minor, Moment, Percent, Shape, field_e
 
 # Some providers keep a date where we asked for an instant; a day apart is the same promise.
 DATE_TOLERANCE = timedelta(days=1)
+CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
 class Capability(StrEnum):
@@ -286,7 +287,7 @@ def is_in_place(change: Change, subscription: DirectSubscription, now: datetime)
             return not is_over and subscription.end is None
         case Discount():
             discounts = subscription.discounts or ()
-            return any(given.is_active(now) and _is_that(change, given) for given in discounts)
+            return any(_is_at_work(given, now) and _is_that(change, given) for given in discounts)
         case Pause():
             return isinstance(status, Paused) and _is_same_date(status.pause.end, change.resumes_at)
         case Resume():
@@ -297,6 +298,11 @@ def is_in_place(change: Change, subscription: DirectSubscription, now: datetime)
             return isinstance(status, Trial) and status.trial.end >= change.ends_at.replace(microsecond=0)
         case _:
             assert_never(change)
+
+
+def _is_at_work(given: DirectDiscount, now: datetime) -> bool:
+    """Now, or from a moment on that is not past only because the provider's clock is ahead of ours."""
+    return given.is_active(now) or given.is_active(now + CLOCK_TOLERANCE)
 
 
 def _is_that(wanted: Discount, given: DirectDiscount) -> bool:

@@ -1,7 +1,7 @@
 """Carries out one change at a provider and finds out what became of it. Writes no row and knows no session: the
 caller has committed the effect before it comes here, and commits what it is told afterwards."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -12,16 +12,21 @@ from app.core.billing import (
     ChangeRequest,
     ProviderRefused,
     ProviderUnavailable,
+    Resume,
+    Uncancel,
     is_in_place,
 )
 from app.core.direct import DirectSubscription
 
-NOT_VERIFIED: Final = "not_verified"
-WITHDRAWN: Final = "withdrawn"
+NOT_VERIFIED: Final = "The provider took the change, and does not show it."
 GIVE_UP_AFTER: Final = timedelta(hours=72)
-_BACKOFF_S: Final = (1, 2, 5, 10, 30, 60, 120, 300, 900, 1_800, 3_600)
+LONGEST_WAIT_S: Final = 3_600.0
+_WAITS_S: Final = (1, 2, 5, 10, 30, 60, 120, 300, 900, 1_800)
+# These ask for a state. Where it is there already, whoever brought it about, nothing is left to do.
+_STATES: Final = (Cancel, Uncancel, Resume)
 
 Check = Callable[[DirectSubscription], Sequence[str]]
+Claim = Callable[[str], Awaitable[str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +46,18 @@ async def attempt(
     provider: BillingProvider,
     request: ChangeRequest,
     *,
-    was_tried: bool,
-    is_withdrawn: bool,
+    was_sent: bool,
     blockers: Check,
+    claim: Claim,
     now: datetime,
 ) -> Settlement:
     """Try the change once, and prove it.
 
-    `was_tried`: an earlier try may have got through, so the provider's state is read before anything is sent again.
-    `blockers` names what has come to stand against the change since it was offered. Raises ProviderUnavailable while
-    it is not known, or not yet provable, what happened.
+    `was_sent`: an earlier try may have got through, so the provider's state is read before anything is sent again.
+    `claim` is awaited with the subscription's id before anything is sent: when it returns None it has been written
+    down that the change may have happened from here on, else it returns why it must not be sent. `blockers`, asked
+    last, names what has come to stand against the change since it was offered. Raises ProviderUnavailable while it is
+    not known, or not yet provable, what happened.
     """
     if not request.subscription_id:
         only = await _only_subscription(provider, request.customer_id)
@@ -58,16 +65,24 @@ async def attempt(
             return Settlement(False, reason="subscription_unclear")
         request = replace(request, subscription_id=only.id)
     before = await provider.find_subscription(request.customer_id, request.subscription_id)
-    if before is None:
-        return Settlement(False, reason="subscription_not_found")
-    may_be_done = was_tried or isinstance(request.change, Cancel)
-    if provider.reads_back and may_be_done and is_in_place(request.change, before, now):
-        return Settlement(True, confirmation="read_back", subscription=before)
-    if is_withdrawn and (provider.reads_back or not was_tried):
-        return Settlement(False, reason=WITHDRAWN)
-    found = blockers(before) if provider.reads_back or not was_tried else ()
-    if found:
-        return Settlement(False, reason=found[0], can_retry=False)
+    if provider.reads_back:
+        if before is None:
+            return Settlement(False, reason="subscription_not_found")
+        may_be_done = was_sent or isinstance(request.change, _STATES)
+        if may_be_done and is_in_place(request.change, before, now):
+            return Settlement(True, confirmation="read_back", subscription=before)
+    if (refused := await claim(request.subscription_id)) is not None:
+        return Settlement(False, reason=refused)
+    # Without reading back, only asking again tells what became of a change that may have been sent.
+    is_open_question = was_sent and not provider.reads_back
+    if before is not None and not is_open_question and (found := blockers(before)):
+        return Settlement(False, reason=found[0])
+    return await _send(provider, request, before, now)
+
+
+async def _send(
+    provider: BillingProvider, request: ChangeRequest, before: DirectSubscription | None, now: datetime
+) -> Settlement:
     try:
         applied = await provider.apply(request)
     except ProviderRefused as refused:
@@ -85,10 +100,10 @@ async def attempt(
     return Settlement(True, reference=applied.reference, confirmation="read_back", subscription=after)
 
 
-def next_try(attempts: int, *, now: datetime, retry_after: float | None) -> datetime:
-    """When to try again after `attempts` tries, not before the provider asked for."""
-    wait = _BACKOFF_S[min(attempts, len(_BACKOFF_S)) - 1]
-    return now + timedelta(seconds=max(wait, retry_after or 0))
+def wait_s(tries: int, *, retry_after: float | None = None) -> float:
+    """How long to wait after that many tries: not less than the provider asked for, and never more than an hour."""
+    wait = _WAITS_S[min(max(tries, 1), len(_WAITS_S)) - 1]
+    return min(max(float(wait), retry_after or 0.0), LONGEST_WAIT_S)
 
 
 async def _only_subscription(provider: BillingProvider, customer_id: str) -> DirectSubscription | None:

@@ -4,7 +4,8 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Literal, cast
 
 from sqlmodel import Session
@@ -18,6 +19,7 @@ from app.core.billing import (
 )
 from app.core.direct import DirectSubscription
 from app.core.eligibility import automation_blockers, eligibility
+from app.core.errors import InvalidInput
 from app.core.facts import History
 from app.core.flow import FlowDefinition, Offer
 from app.core.flow_check import offers_of
@@ -32,7 +34,6 @@ from app.flows import service as flows
 from app.sessions import queries, service
 from app.sessions.ports import SessionPorts
 
-PATIENCE_S: Final = 8.0  # how long a customer's request waits for the provider
 WORKER_PATIENCE_S: Final = 30.0
 _log = logging.getLogger(__name__)
 
@@ -44,30 +45,26 @@ class _Task:
     flow: FlowDefinition
     world: World
     history: History
-    waits_for: Sequence[str]
+    settled_before: frozenset[str]  # other changes to this subscription; the decision rests on them
 
 
 async def try_now(ports: SessionPorts, jobs: Sequence[outbox.Job]) -> None:
-    """Try changes that were just written and are leased to this process; what does not get through in time is given
-    to the worker. Returns in any case within PATIENCE_S a job, and raises nothing that the customer would see."""
+    """Try changes that were just written and are leased to this process; what does not get through within the ports'
+    patience is given to the worker."""
     for job in jobs:
         try:
-            await _carry_out(ports, job, patience_s=PATIENCE_S, finishes_job=True)
+            await _carry_out(ports, job, patience_s=ports.patience_s, finishes_job=True)
         except outbox.RetryLater as later:
-            due_at = effects.next_try(job.attempts, now=ports.clock.now(), retry_after=later.after_s)
-            await ports.database.write(
-                service.put_off,
-                effect_id=job.subject_id,
-                job=job,
-                holder=ports.holder,
-                error=str(later),
-                due_at=due_at,
-            )
+            await _put_off(ports, job, later, gives_back=True)
 
 
 async def work_on(ports: SessionPorts, job: outbox.Job) -> None:
     """The worker's handler for an effect. Raises outbox.RetryLater while it is not known what became of it."""
-    await _carry_out(ports, job, patience_s=WORKER_PATIENCE_S, finishes_job=False)
+    try:
+        await _carry_out(ports, job, patience_s=WORKER_PATIENCE_S, finishes_job=False)
+    except outbox.RetryLater as later:
+        await _put_off(ports, job, later, gives_back=False)
+        raise
 
 
 async def _carry_out(ports: SessionPorts, job: outbox.Job, *, patience_s: float, finishes_job: bool) -> None:
@@ -76,9 +73,7 @@ async def _carry_out(ports: SessionPorts, job: outbox.Job, *, patience_s: float,
     task = await ports.database.read(_load, effect_id, now)
     if task is None:
         return
-    if task.waits_for:
-        raise outbox.RetryLater("an earlier change of this session is not settled yet", after_s=1)
-    settlement = await _attempt(ports, task, was_tried=job.attempts > 1, patience_s=patience_s, now=now)
+    settlement = await _attempt(ports, task, job, patience_s=patience_s, now=now)
     await ports.database.write(
         service.settle,
         effect_id=effect_id,
@@ -89,36 +84,65 @@ async def _carry_out(ports: SessionPorts, job: outbox.Job, *, patience_s: float,
     )
 
 
+async def _put_off(
+    ports: SessionPorts, job: outbox.Job, later: outbox.RetryLater, *, gives_back: bool
+) -> None:
+    due_at = ports.clock.now() + timedelta(seconds=later.after_s or 0)
+    await ports.database.write(
+        service.put_off,
+        effect_id=job.subject_id,
+        job=job if gives_back else None,
+        holder=ports.holder,
+        error=str(later),
+        due_at=due_at,
+    )
+
+
 async def _attempt(
-    ports: SessionPorts, task: _Task, *, was_tried: bool, patience_s: float, now: datetime
+    ports: SessionPorts, task: _Task, job: outbox.Job, *, patience_s: float, now: datetime
 ) -> Settlement:
     effect = task.effect
-    if now - effect.requested_at > effects.GIVE_UP_AFTER:
-        return Settlement(False, reason="provider_unavailable")
-    provider = connections.connect(
-        task.environment,
-        vault=ports.vault,
-        http=ports.http,
-        clock=ports.clock,
-        customer=task.world.customer,
-        subscriptions=task.world.subscriptions,
-    )
     try:
         async with asyncio.timeout(patience_s):
+            provider = connections.connect(
+                task.environment,
+                vault=ports.vault,
+                http=ports.http,
+                clock=ports.clock,
+                customer=task.world.customer,
+                subscriptions=task.world.subscriptions,
+            )
             return await effects.attempt(
                 provider,
                 _request(task),
-                was_tried=was_tried,
-                is_withdrawn=effect.withdrawn_at is not None,
+                was_sent=effect.attempts > 0,
                 blockers=lambda found: _blockers(task, found, now),
+                claim=partial(_claim, ports, task, provider.reads_back),
                 now=now,
             )
     except ProviderUnavailable as error:
         if error.reason == effects.NOT_VERIFIED:
             _log.error("effect %s is not in place although the provider took it", effect.id)
-        raise outbox.RetryLater(error.reason, after_s=error.retry_after) from error
-    except TimeoutError as error:
-        raise outbox.RetryLater("the billing system did not answer in time") from error
+        reason, retry_after = error.reason, error.retry_after
+    except TimeoutError:
+        reason, retry_after = "The billing system did not answer in time.", None
+    except InvalidInput as error:  # the connection is not finished, or no longer valid; that can be mended
+        _log.error("effect %s has no billing system to go to: %s", effect.id, error)
+        reason, retry_after = "The billing system is not connected.", None
+    if now - effect.requested_at > effects.GIVE_UP_AFTER:
+        return Settlement(False, reason=service.TOO_LATE)
+    raise outbox.RetryLater(reason, after_s=effects.wait_s(job.attempts, retry_after=retry_after))
+
+
+async def _claim(ports: SessionPorts, task: _Task, can_read_back: bool, subscription_id: str) -> str | None:
+    return await ports.database.write(
+        service.claim_sending,
+        effect_id=task.effect.id,
+        subscription_id=subscription_id,
+        settled_before=task.settled_before,
+        can_read_back=can_read_back,
+        now=ports.clock.now(),
+    )
 
 
 def _load(db: Session, effect_id: str, now: datetime) -> _Task | None:
@@ -140,7 +164,9 @@ def _load(db: Session, effect_id: str, now: datetime) -> _Task | None:
         flow=flows.load(db, row.flow_version_id),
         world=read_world(row.snapshot),
         history=history[subscription_id],
-        waits_for=queries.list_unsettled_before(db, effect),
+        settled_before=service.settled_now(
+            queries.list_other_changes(db, effect, created_after=now - service.RELEVANT)
+        ),
     )
 
 

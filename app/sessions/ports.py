@@ -1,19 +1,32 @@
 """What a session needs of the outside: handed in once, by the server and by the worker alike."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from app.adapters.clock import Clock
 from app.adapters.http import OutboundHttp
 from app.adapters.vault import Vault
 from app.db.database import Database
 
+LONGEST_PATIENCE_S: Final = 8.0
+
 
 @dataclass(frozen=True, slots=True)
 class SessionPorts:
-    """`holder` names this process in leases."""
+    """`holder` names this process in leases. `lease_s`: how long its work waits for it when it has died.
+
+    A customer waits for a change no longer than DESIGN §4 allows, and always less than the lease lasts: while one
+    process tries, no other does.
+    """
 
     database: Database
     clock: Clock
     http: OutboundHttp
     vault: Vault
     holder: str
+    lease_s: float = 15.0
+
+    @property
+    def patience_s(self) -> float:
+        """How long a customer's request waits for the provider before the worker takes over."""
+        return min(LONGEST_PATIENCE_S, self.lease_s / 2)

@@ -68,20 +68,37 @@ def list_idle(db: Session, *, seen_before: datetime, limit: int) -> list[CancelS
     )
 
 
-def list_unsettled_before(db: Session, effect: Effect) -> list[str]:
-    """Changes of the same session that were asked for earlier and are not settled; they go first."""
-    return list(
-        db.exec(
-            select(Effect.id)
-            .where(
-                Effect.session_id == effect.session_id,
-                Effect.status == "pending",
-                col(Effect.requested_at) <= effect.requested_at,
-                Effect.id != effect.id,
-            )
-            .order_by(col(Effect.requested_at))
+def hold_customer(db: Session, *, app_id: str, customer_id: str, created_after: datetime) -> None:
+    """Until the transaction ends, nobody else holds this customer, in any process. Sessions are taken in one order."""
+    db.exec(
+        select(CancelSession.id)
+        .where(
+            CancelSession.app_id == app_id,
+            CancelSession.customer_id == customer_id,
+            col(CancelSession.created_at) > created_after,
+        )
+        .order_by(col(CancelSession.id))
+        .with_for_update()
+    ).all()
+
+
+def list_other_changes(db: Session, effect: Effect, *, created_after: datetime) -> list[Effect]:
+    """Changes to the same subscription out of any session of this customer that is not older than that. One for which
+    the subscription has yet to be found out may be about any of them."""
+    changes = (
+        select(Effect)
+        .join(CancelSession, col(CancelSession.id) == Effect.session_id)
+        .where(
+            CancelSession.app_id == effect.app_id,
+            CancelSession.customer_id == effect.customer_id,
+            col(CancelSession.created_at) > created_after,
+            Effect.id != effect.id,
         )
     )
+    if effect.subscription_id is not None:
+        same = col(Effect.subscription_id) == effect.subscription_id
+        changes = changes.where(or_(same, col(Effect.subscription_id).is_(None)))
+    return list(db.exec(changes))
 
 
 def lock_effect_and_session(db: Session, effect_id: str) -> tuple[Effect, CancelSession] | None:
@@ -94,13 +111,9 @@ def lock_effect_and_session(db: Session, effect_id: str) -> tuple[Effect, Cancel
     return effect, row
 
 
-def note_try(db: Session, effect_id: str, *, error: str) -> None:
-    """Count a try that did not get through."""
-    db.connection().execute(
-        update(Effect)
-        .where(col(Effect.id) == effect_id)
-        .values(last_error=error, attempts=col(Effect.attempts) + 1)
-    )
+def note_error(db: Session, effect_id: str, error: str) -> None:
+    """Keep why the last try did not get through."""
+    db.connection().execute(update(Effect).where(col(Effect.id) == effect_id).values(last_error=error))
 
 
 def withdraw(db: Session, effect_id: str, now: datetime) -> None:

@@ -3,6 +3,7 @@
 Talks to no network; opening.py and carrying.py do that between these units.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -34,6 +35,7 @@ from app.db.tables.accounts import Environment, Organization
 from app.db.tables.effects import Effect
 from app.db.tables.links import CancelLink
 from app.db.tables.sessions import CancelSession, SessionOffer
+from app.effects import service as effects
 from app.effects.service import Settlement
 from app.flows import service as flows
 from app.links import service as links
@@ -46,6 +48,14 @@ IDLE_AFTER: Final = timedelta(minutes=60)
 LIFE: Final = timedelta(hours=24)
 OPENING_LEASE: Final = timedelta(seconds=10)
 EFFECT_LEASE: Final = timedelta(seconds=15)
+LANDING_TIME: Final = timedelta(
+    seconds=30
+)  # for so long, what was sent and then withdrawn may still come through
+RELEVANT: Final = effects.GIVE_UP_AFTER + LIFE  # no change is pending in an older session
+WAIT_FOR_OTHERS_S: Final = 2.0
+WITHDRAWN: Final = "withdrawn"
+CHANGED_SINCE_SHOWN: Final = "changed_since_shown"
+TOO_LATE: Final = "provider_unavailable"
 _SWEEP: Final = 100
 
 
@@ -183,7 +193,14 @@ def is_idle(row: CancelSession, now: datetime) -> bool:
 
 
 def submit(
-    db: Session, *, session_id: str, browser_sha256: str, command: Command, holder: str, now: datetime
+    db: Session,
+    *,
+    session_id: str,
+    browser_sha256: str,
+    command: Command,
+    holder: str,
+    now: datetime,
+    lease: timedelta = EFFECT_LEASE,
 ) -> Submitted:
     """Carry out a customer's command; takes a session that was left alone up again.
 
@@ -200,7 +217,7 @@ def submit(
     decision = advance(standing.walk, standing.state, command)
     if decision.mistakes or decision.state is standing.state:
         return Submitted(standing, decision.mistakes)
-    jobs = _record(db, row, standing.state, decision, holder=holder, now=now)
+    jobs = _record(db, row, standing.state, decision, holder=holder, now=now, lease=lease)
     return Submitted(_standing(db, row, now, decision.state), jobs=jobs)
 
 
@@ -237,6 +254,56 @@ def open_with(
     decision = replace(decision, events=(started, *decision.events))
     _record(db, row, SessionState(), decision, holder=holder, now=now)
     return True
+
+
+def claim_sending(
+    db: Session,
+    *,
+    effect_id: str,
+    subscription_id: str,
+    settled_before: frozenset[str],
+    can_read_back: bool,
+    now: datetime,
+) -> str | None:
+    """Write down that a change is about to be sent: once this commits, it may have happened. Returns why not to send.
+
+    Changes to one subscription follow each other, whatever session or process they come from. What the customer has
+    withdrawn is not sent; if it may have been sent before, it is seen through: read where that can be done, else asked
+    for again, and what it then is, is on record. Nothing is taken back: the cancellation that follows ends the
+    subscription with everything on it, and waits until this is settled. An offer that was shown before something else
+    changed the subscription is not sent: its figures are no longer true. Raises RetryLater while another change is
+    under way, and where one was settled that is not among `settled_before`, which the caller's decision rests on.
+    """
+    effect = db.get_one(Effect, effect_id)
+    relevant = now - RELEVANT
+    queries.hold_customer(db, app_id=effect.app_id, customer_id=effect.customer_id, created_after=relevant)
+    db.refresh(effect, with_for_update=True)
+    if effect.status != "pending":
+        raise outbox.RetryLater("somebody else has settled it", after_s=WAIT_FOR_OTHERS_S)
+    may_have_been_sent = effect.attempts > 0
+    if now - effect.requested_at > effects.GIVE_UP_AFTER:
+        return TOO_LATE
+    if effect.withdrawn_at is not None and (can_read_back or not may_have_been_sent):
+        if may_have_been_sent and now - effect.withdrawn_at < LANDING_TIME:
+            raise outbox.RetryLater("it was withdrawn, and may still come through", after_s=WAIT_FOR_OTHERS_S)
+        return WITHDRAWN
+    others = queries.list_other_changes(db, effect, created_after=relevant)
+    if settled_now(others) != settled_before:
+        raise outbox.RetryLater("another change has just been made", after_s=0)
+    if effect.decision_id is not None and not may_have_been_sent:
+        shown_at = db.get_one(SessionOffer, effect.decision_id).presented_at
+        if any(other.applied_at is not None and other.applied_at >= shown_at for other in others):
+            return CHANGED_SINCE_SHOWN
+    effect.subscription_id = subscription_id
+    effect.attempts += 1
+    return None
+
+
+def settled_now(others: Sequence[Effect]) -> frozenset[str]:
+    """Which of them were carried out. Raises RetryLater while one is under way."""
+    if any(other.status == "pending" and other.attempts > 0 for other in others):
+        raise outbox.RetryLater("another change to this subscription is under way", after_s=WAIT_FOR_OTHERS_S)
+    return frozenset(other.id for other in others if other.status == "applied")
 
 
 def settle(
@@ -282,7 +349,7 @@ def put_off(
     db: Session, *, effect_id: str, job: outbox.Job | None, holder: str, error: str, due_at: datetime
 ) -> None:
     """Note why a try did not get through; with `job`, give it back to the worker."""
-    queries.note_try(db, effect_id, error=error[:500])
+    queries.note_error(db, effect_id, error[:500])
     if job is not None:
         outbox.retry(db, job, holder, due_at=due_at, error=error)
 
@@ -306,7 +373,14 @@ def close_idle(db: Session, *, now: datetime) -> int:
 
 
 def _record(
-    db: Session, row: CancelSession, before: SessionState, decision: Decision, *, holder: str, now: datetime
+    db: Session,
+    row: CancelSession,
+    before: SessionState,
+    decision: Decision,
+    *,
+    holder: str,
+    now: datetime,
+    lease: timedelta = EFFECT_LEASE,
 ) -> tuple[outbox.Job, ...]:
     state = decision.state
     row.state = state.to_json()
@@ -324,7 +398,7 @@ def _record(
             _keep_offer(db, row, offer, is_new=offer.decision_id not in known, now=now)
     if decision.withdrawn:
         queries.withdraw(db, decision.withdrawn, now)
-    jobs = tuple(_keep_effect(db, row, state, effect, holder, now) for effect in decision.effects)
+    jobs = tuple(_keep_effect(db, row, state, effect, holder, now, lease) for effect in decision.effects)
     row.event_count = webhooks.emit(
         db, app_id=row.app_id, session_id=row.id, events=decision.events, after=row.event_count, now=now
     )
@@ -365,7 +439,13 @@ def _keep_offer(db: Session, row: CancelSession, offer: OfferRecord, *, is_new: 
 
 
 def _keep_effect(
-    db: Session, row: CancelSession, state: SessionState, new: NewEffect, holder: str, now: datetime
+    db: Session,
+    row: CancelSession,
+    state: SessionState,
+    new: NewEffect,
+    holder: str,
+    now: datetime,
+    lease: timedelta,
 ) -> outbox.Job:
     """The change and the job that sees it through, born leased to who tries it at once."""
     offer = state.offer(new.decision_id)
@@ -390,7 +470,7 @@ def _keep_effect(
         subject_id=new.effect_id,
         due_at=now,
         locked_by=holder,
-        locked_until=now + EFFECT_LEASE,
+        locked_until=now + lease,
     )
 
 

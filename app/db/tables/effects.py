@@ -23,7 +23,7 @@ class Effect(Table, table=True):
     subscription_id: str | None = None
     type: str
     status: str = "pending"  # pending | applied | failed
-    attempts: int = 0
+    attempts: int = 0  # how often it was sent, counted before sending: above 0 it may have happened
     requested_at: datetime
     applied_at: datetime | None = None
     withdrawn_at: datetime | None = None  # no longer wanted, if it has not been sent yet
