@@ -6,7 +6,7 @@ from typing import Final
 
 from app.cancel.screens import Link
 from app.cancel.theme import Theme, parse_theme
-from app.core.errors import FieldError
+from app.core.errors import FieldError, InvalidInput
 from app.db.tables.accounts import Environment
 from app.web.copy import Copy
 from app.web.frame import Frame
@@ -73,5 +73,9 @@ def has_exit_everywhere(environment: Environment, country: str | None) -> bool:
 
 @lru_cache(maxsize=256)
 def _theme(stored: str) -> tuple[Theme, str]:
-    theme = parse_theme(json.loads(stored))
+    """A theme is checked when it is saved. One that is not valid any more costs the page its colours, nothing else."""
+    try:
+        theme = parse_theme(json.loads(stored))
+    except InvalidInput:
+        theme = Theme()
     return theme, theme.css()

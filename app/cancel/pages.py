@@ -295,56 +295,70 @@ async def submit(
     visit = visit_of(request, ports, session_ports)
     form = await parse_form(request)
     try:
-        standing = await _standing(visit, session_id)
-    except SessionNotYours:
-        return _not_yours(visit)
-    stop = _stop(standing, step)
-    copy = copy_for(standing.row.locale)
-    try:
         check_csrf(request, form.get("csrf_token"), ports.signer, visit.browser, session_id)
+        is_from_here = True
     except FormNotFromHere:
-        notice = copy.t("notice.kept_typing.text")
-        return await _screen(visit, standing, stop, typed=form, status=403, notice=notice)
+        is_from_here = False
     is_exit = form.get("action") == "cancel_now"
-    if (errors := form.errors(copy)) and not is_exit:
-        return await _screen(visit, standing, stop, typed=form, status=422, errors=tuple(errors))
-    if step == IDLE:  # pressed twice it still does the one thing that the button says
-        await ports.database.write(
-            service.take_up,
+    try:
+        if not is_from_here or (form.with_control_characters and not is_exit):
+            return await _send_back(visit, form, session_id, step, is_from_here=is_from_here)
+        if step == IDLE:  # pressed twice it still does the one thing that the button says
+            await ports.database.write(
+                service.take_up,
+                session_id=session_id,
+                browser_sha256=_fingerprint(visit, session_id),
+                now=ports.clock.now(),
+            )
+            return _to(_address(session_id))
+        submitted = await ports.database.write(
+            service.submit,
             session_id=session_id,
-            browser_sha256=standing.row.browser_sha256 or "",
+            browser_sha256=_fingerprint(visit, session_id),
+            command=lambda found: read_command(form, phase=found.state.phase, stop=_stop(found, step)),
+            holder=session_ports.holder,
+            lease=timedelta(seconds=session_ports.lease_s),
             now=ports.clock.now(),
         )
-        return _to(_address(session_id))
-    submitted = await ports.database.write(
-        service.submit,
-        session_id=session_id,
-        browser_sha256=standing.row.browser_sha256 or "",
-        command=read_command(form, phase=standing.state.phase, stop=stop),
-        holder=session_ports.holder,
-        lease=timedelta(seconds=session_ports.lease_s),
-        now=ports.clock.now(),
-    )
+    except SessionNotYours:
+        return _not_yours(visit)
+    standing = submitted.standing
     if submitted.mistakes:
+        copy = copy_for(standing.row.locale)
         wrong = tuple(FieldError(m.name, copy.t(m.key, **m.args)) for m in submitted.mistakes)
-        return await _screen(visit, submitted.standing, stop, typed=form, status=422, errors=wrong)
-    await carrying.try_now(session_ports, submitted.jobs)
+        return await _screen(visit, standing, _stop(standing, step), typed=form, status=422, errors=wrong)
     if submitted.jobs:
+        await carrying.try_now(session_ports, submitted.jobs)
         standing = await _standing(visit, session_id)
-    else:
-        standing = submitted.standing
     return _to(_address(session_id, _place(standing)))
 
 
+async def _send_back(
+    visit: Visit, form: Form, session_id: str, step: str | None, *, is_from_here: bool
+) -> Answer:
+    """The same page again, for a form that is not ours or holds what cannot be kept. Raises SessionNotYours."""
+    standing = await _standing(visit, session_id)
+    stop, copy = _stop(standing, step), copy_for(standing.row.locale)
+    if not is_from_here:
+        notice = copy.t("notice.kept_typing.text")
+        return await _screen(visit, standing, stop, typed=form, status=403, notice=notice)
+    errors = tuple(form.errors(copy))
+    return await _screen(visit, standing, stop, typed=form, status=422, errors=errors)
+
+
 async def _standing(visit: Visit, session_id: str) -> Standing:
+    browser_sha256 = _fingerprint(visit, session_id)
+    now = visit.ports.clock.now()
+    return await visit.ports.database.read(
+        service.find_standing, session_id=session_id, browser_sha256=browser_sha256, now=now
+    )
+
+
+def _fingerprint(visit: Visit, session_id: str) -> str:
+    """Whose session it has to be. Raises SessionNotYours where it can be nobody's."""
     if visit.browser is None or not session_id.isprintable():  # no database takes a NUL
         raise SessionNotYours
-    return await visit.ports.database.read(
-        service.find_standing,
-        session_id=session_id,
-        browser_sha256=visit.browser.fingerprint,
-        now=visit.ports.clock.now(),
-    )
+    return visit.browser.fingerprint
 
 
 def _stop(standing: Standing, step: str | None) -> Stop | None:

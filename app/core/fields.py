@@ -2,7 +2,7 @@
 
 import json
 import math
-import unicodedata
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -55,9 +55,12 @@ def refusal(message: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{message}", {"message": message})
 
 
+_UNCLEAN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Unicode categories Cc and Cs
+
+
 def is_clean(text: str, *, allowed: str = "") -> bool:
     """True when no control characters (but those allowed) and no half of a surrogate pair are in the text."""
-    return not any(unicodedata.category(char) in ("Cc", "Cs") and char not in allowed for char in text)
+    return all(char in allowed for char in _UNCLEAN.findall(text))
 
 
 def _clean_id(text: str) -> str:

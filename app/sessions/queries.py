@@ -3,18 +3,53 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
-from sqlalchemy import func, or_, update
+from sqlalchemy import bindparam, func, or_, update
 from sqlmodel import Session, col, select
 
 from app.core.billing import Pause, parse_change
 from app.core.facts import History
 from app.core.state import OfferStatus, Phase
+from app.db.tables.accounts import Environment, Organization
 from app.db.tables.effects import Effect
 from app.db.tables.sessions import CancelSession, SessionOffer
 
 YEAR = timedelta(days=365)
 SAVES = ("discount", "pause", "plan_change", "trial_extension")
+
+# Built once: every step and every screen begins with it.
+_WITH_OWNER: Final = (
+    select(CancelSession, Environment, Organization)
+    .join(Environment, col(Environment.app_id) == CancelSession.app_id)
+    .join(Organization, col(Organization.id) == Environment.organization_id)
+    .where(col(CancelSession.id) == bindparam("session_id"))
+)
+_LOCKED_WITH_OWNER: Final = _WITH_OWNER.with_for_update(of=CancelSession)
+
+
+class Owned(NamedTuple):
+    """A session with whose it is."""
+
+    session: CancelSession
+    environment: Environment
+    organization: Organization
+
+
+def find_owned(db: Session, session_id: str) -> Owned | None:
+    found = db.exec(_WITH_OWNER, params={"session_id": session_id}).first()
+    return Owned(*found) if found is not None else None
+
+
+def lock_owned(db: Session, session_id: str) -> Owned | None:
+    """As `lock_session`; the owner is only read."""
+    found = db.exec(_LOCKED_WITH_OWNER, params={"session_id": session_id}).first()
+    return Owned(*found) if found is not None else None
+
+
+def owned(db: Session, session: CancelSession) -> Owned:
+    environment = db.get_one(Environment, session.app_id)
+    return Owned(session, environment, db.get_one(Organization, environment.organization_id))
 
 
 def lock_session(db: Session, session_id: str) -> CancelSession | None:

@@ -244,6 +244,7 @@ def open_with(
     row.opening_by = row.opening_until = None
     walk = Walk(row.id, flows.load(db, row.flow_version_id), world, now)
     decision = open_walk(walk, subscription_id=subscription_id)
+    row.subscription_id = decision.state.subscription_id  # not what was asked for, where the customer has no such one
     started = session_started(
         session_id=row.id,
         customer_id=row.customer_id,
