@@ -161,11 +161,12 @@ async def _exchange(visit: Visit, token_sha256: str) -> Answer:
         holder=visit.session_ports.holder,
         now=now,
     )
-    await opening.open_session(visit.session_ports, begun.session_id)
+    # To the screen's own address: the browser's back button leads to it again when the walk has gone on.
+    place = await opening.open_session(visit.session_ports, begun.session_id)
     return Response(
         None,
         status_code=303,
-        headers={"Location": _address(begun.session_id), "Cache-Control": "no-store"},
+        headers={"Location": _address(begun.session_id, place), "Cache-Control": "no-store"},
         cookies=[visit.cookie(browser)],
     )
 
@@ -263,7 +264,8 @@ async def show(
     session_ports: NamedDependency[SessionPorts],
     step: FromPath[str | None] = None,
 ) -> Answer:
-    """Where the session stands, or a step behind it. Changes nothing; a finished session shows its result anywhere."""
+    """The step of that name, if the walk has come to it, else where the session stands, at that step's own address.
+    Changes nothing; a finished session shows its result anywhere."""
     visit = visit_of(request, ports, session_ports)
     try:
         standing = await _standing(visit, session_id)
@@ -272,10 +274,9 @@ async def show(
             standing = await _standing(visit, session_id)
     except SessionNotYours:
         return _not_yours(visit)
-    stop = _stop(standing, step)
-    if step is not None and stop is None and standing.path is not None:
-        return _to(_address(session_id))
-    return await _screen(visit, standing, stop)
+    if standing.path is not None and (step is None or standing.path.find(step) is None):
+        return _to(_address(session_id, _place(standing)))
+    return await _screen(visit, standing, _stop(standing, step))
 
 
 @route(

@@ -3,7 +3,7 @@
 Talks to no network; opening.py and carrying.py do that between these units.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -31,7 +31,7 @@ from app.core.state import OfferRecord, OfferStatus, Phase, SessionState
 from app.core.world import Walk, World, read_world
 from app.db import outbox
 from app.db.base import new_id
-from app.db.tables.accounts import Environment, Organization
+from app.db.tables.accounts import Environment
 from app.db.tables.effects import Effect
 from app.db.tables.links import CancelLink
 from app.db.tables.sessions import CancelSession, SessionOffer
@@ -87,6 +87,13 @@ class Standing:
     @property
     def is_opening(self) -> bool:
         return self.state.phase is Phase.OPENING
+
+    def moved_to(self, state: SessionState) -> "Standing":
+        path = find_path(self.walk, state) if state.phase is Phase.WALKING else None
+        return replace(self, state=state, path=path)
+
+
+Reading = Callable[[Standing], Command]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +153,10 @@ def begin(
 
 def find_standing(db: Session, *, session_id: str, browser_sha256: str, now: datetime) -> Standing:
     """The session as it is now, for the browser it belongs to. Reads only. Raises SessionNotYours."""
-    row = queries.find_session(db, session_id)
-    if row is None or row.browser_sha256 != browser_sha256:
+    found = queries.find_owned(db, session_id)
+    if found is None or found.session.browser_sha256 != browser_sha256:
         raise SessionNotYours
-    return _standing(db, row, now)
+    return _standing(db, found, now)
 
 
 def find_of_link(db: Session, *, link: CancelLink, browser_sha256: str, now: datetime) -> str | None:
@@ -197,28 +204,30 @@ def submit(
     *,
     session_id: str,
     browser_sha256: str,
-    command: Command,
+    command: Command | Reading,
     holder: str,
     now: datetime,
     lease: timedelta = EFFECT_LEASE,
 ) -> Submitted:
     """Carry out a customer's command; takes a session that was left alone up again.
 
+    `command` may also be how to read it from where the session is found to stand.
     State, offers, changes to be made and events are written together or not at all. The changes come back leased to
     `holder`, who tries them at once. Raises SessionNotYours.
     """
-    row = queries.lock_session(db, session_id)
-    if row is None or row.browser_sha256 != browser_sha256:
+    found = queries.lock_owned(db, session_id)
+    if found is None or found.session.browser_sha256 != browser_sha256:
         raise SessionNotYours
+    row = found.session
+    standing = _standing(db, found, now)
     if is_over(row, now):
-        return Submitted(_standing(db, row, now))
+        return Submitted(standing)
     _touch(row, now)
-    standing = _standing(db, row, now)
-    decision = advance(standing.walk, standing.state, command)
+    decision = advance(standing.walk, standing.state, command(standing) if callable(command) else command)
     if decision.mistakes or decision.state is standing.state:
         return Submitted(standing, decision.mistakes)
     jobs = _record(db, row, standing.state, decision, holder=holder, now=now, lease=lease)
-    return Submitted(_standing(db, row, now, decision.state), jobs=jobs)
+    return Submitted(standing.moved_to(decision.state), jobs=jobs)
 
 
 def take_up(db: Session, *, session_id: str, browser_sha256: str, now: datetime) -> None:
@@ -232,11 +241,12 @@ def take_up(db: Session, *, session_id: str, browser_sha256: str, now: datetime)
 
 def open_with(
     db: Session, *, session_id: str, holder: str, world: World, subscription_id: str | None, now: datetime
-) -> bool:
-    """Write down what a session is decided on, and its first screen. False if somebody else has opened it."""
+) -> str | None:
+    """Write down what a session is decided on, and its first screen. Returns which one that is; None if somebody else
+    has opened it."""
     row = queries.lock_session(db, session_id)
     if row is None or row.phase != Phase.OPENING or row.opening_by != holder:
-        return False
+        return None
     row.snapshot = world.to_json()
     if world.customer is not None:
         row.customer_id = world.customer.id
@@ -254,7 +264,7 @@ def open_with(
     )
     decision = replace(decision, events=(started, *decision.events))
     _record(db, row, SessionState(), decision, holder=holder, now=now)
-    return True
+    return decision.state.views[-1].step
 
 
 def claim_sending(
@@ -329,7 +339,7 @@ def settle(
         outbox.finish(db, job, holder)
     if settlement.subscription is not None:
         row.snapshot = read_world(row.snapshot).with_subscription(settlement.subscription).to_json()
-    standing = _standing(db, row, now)
+    standing = _standing(db, queries.owned(db, row), now)
     decision = advance(
         standing.walk,
         standing.state,
@@ -483,13 +493,11 @@ def _keep_explanations(row: CancelSession, considered: dict[str, Any]) -> None:
         row.explanations = [*row.explanations, *fresh]
 
 
-def _standing(db: Session, row: CancelSession, now: datetime, state: SessionState | None = None) -> Standing:
-    environment = db.get_one(Environment, row.app_id)
+def _standing(db: Session, found: queries.Owned, now: datetime) -> Standing:
+    row, environment, organization = found
     walk = Walk(row.id, flows.load(db, row.flow_version_id), _world_of(row), now)
-    if state is None:
-        state = SessionState.model_validate({**row.state, "views": row.steps_viewed})
+    state = SessionState.model_validate({**row.state, "views": row.steps_viewed})
     path = find_path(walk, state) if state.phase is Phase.WALKING else None
-    organization = db.get_one(Organization, environment.organization_id)
     return Standing(row, environment, organization.name, walk, state, path)
 
 
