@@ -185,6 +185,7 @@ def _structure(page: Page, partial: bool) -> list[str]:
                 *element["aria-describedby"].split(),
                 *element["aria-labelledby"].split(),
                 element["for"],
+                element["form"],
             ):
                 if name and name not in ids:
                     faults.append(f"<{element.tag}> refers to {name!r}, which is not there")
