@@ -58,9 +58,10 @@ class _Billing:
     is_verified: bool = False
 
 
-async def open_session(ports: SessionPorts, session_id: str) -> None:
+async def open_session(ports: SessionPorts, session_id: str) -> str | None:
     """Open the session if it is this process's to open; otherwise wait, within the deadline, for whoever does it.
 
+    Returns the screen it was opened on, None if that was not done here.
     Safe to call any number of times and from any process: the endpoint is called at most once a session, even if the
     process that called it died.
     """
@@ -68,7 +69,7 @@ async def open_session(ports: SessionPorts, session_id: str) -> None:
     order = await ports.database.write(_claim, session_id=session_id, ports=ports, now=now)
     if order is None:
         await _wait_for_another(ports, session_id)
-        return
+        return None
     billing, data = await _ask_both(ports, session_id, order, now)
     history = await ports.database.read(
         queries.history_of,
@@ -78,7 +79,7 @@ async def open_session(ports: SessionPorts, session_id: str) -> None:
         now=now,
         besides=session_id,
     )
-    await ports.database.write(_store, ports, session_id, order, billing, data, history, now)
+    return await ports.database.write(_store, ports, session_id, order, billing, data, history, now)
 
 
 def _claim(db: Session, *, session_id: str, ports: SessionPorts, now: datetime) -> _Order | None:
@@ -216,10 +217,10 @@ def _store(
     data: CustomerData,
     history: dict[str, History],
     now: datetime,
-) -> None:
+) -> str | None:
     row = queries.lock_session(db, session_id)
     if row is None or row.opening_by != ports.holder:
-        return  # it took too long, and somebody else has opened it
+        return None  # it took too long, and somebody else has opened it
     row.data_call_reason = data.reason or (
         f"dropped: {', '.join(data.dropped)}"[:500] if data.dropped else None
     )
@@ -240,7 +241,7 @@ def _store(
     )
     if data.customer_id:
         row.customer_id = data.customer_id
-    service.open_with(
+    return service.open_with(
         db,
         session_id=session_id,
         holder=ports.holder,
