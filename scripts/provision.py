@@ -1,4 +1,4 @@
-"""Finds, or else installs, what the tests need beside Python: a Chromium and a PostgreSQL.
+"""Finds, or else installs, what the tests need beside Python: a Chromium, a PostgreSQL and curl.
 
 Standard library only. A need that cannot be met is a failure with a way out, never a silent skip.
 """
@@ -58,6 +58,10 @@ def main() -> None:
             "The tests need a PostgreSQL. Install one (apt install postgresql, brew install postgresql),\n"
             "or name a server whose user may create databases:\n"
             "TEST_DATABASE_URL=postgresql://user:password@host/postgres."
+        )
+    if not (shutil.which("curl") or _apt("curl")):
+        sys.exit(
+            "The tests run what the README tells, and that needs curl (apt install curl, brew install curl)."
         )
 
 
