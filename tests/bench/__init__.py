@@ -1,1 +1,1 @@
-"""`make bench`: how fast the product is against bare handlers, what it weighs, how soon it is there. Asserts nothing."""
+"""`make bench`: how fast the product is beside bare handlers, what it weighs, how soon it is there."""

@@ -3,9 +3,15 @@
 import argparse
 import time
 
-from tests.bench import report, servers
+from tests.bench import footprint, paint, report, servers, weight
 
-PARTS = {"ratios": servers.against_bare, "growth": servers.against_few_rows}
+PARTS = {
+    "ratios": servers.against_bare,
+    "growth": servers.against_few_rows,
+    "weight": weight.weigh,
+    "paint": paint.measure,
+    "footprint": footprint.measure,
+}
 
 
 def main() -> None:

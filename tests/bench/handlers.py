@@ -76,7 +76,9 @@ def _bare_step(kind: str) -> Requests:
 def _page(address: str) -> Requests:
     def requests(stocked: Stock, database: Database, count: int) -> Iterator[bytes]:
         found = stock.add_sessions(stocked, database, "confirm", VIEWED)
-        asked = [load.request("GET", address.format(s=s), {**stock.NAVIGATION, **stocked.cookie}) for s in found]
+        asked = [
+            load.request("GET", address.format(s=s), {**stock.NAVIGATION, **stocked.cookie}) for s in found
+        ]
         return islice(cycle(asked), count)
 
     return requests

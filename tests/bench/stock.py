@@ -88,16 +88,21 @@ async def walk(merchant: Merchant, port: int) -> Stock:
     headers = {**NAVIGATION, "cookie": f"{cookie.key}={cookie.value}"}
     landed = await load.ask(port, load.request("GET", merchant.mint(customer_id(0)), headers))
     address = landed.headers["location"]
-    session_id = address.rpartition("/")[2]
+    session_id = address.split("/")[3]  # /cancel/s/cs_…
     patterns: dict[str, Pattern] = {}
     for _ in range(LONGEST_WAY):
         page = await load.ask(port, load.request("GET", address, {**headers, "accept-encoding": "identity"}))
+        if page.status == 303:
+            address = page.headers["location"]
+            continue
         screen = _Screen.of(page.body.decode())
         rows = merchant.database.read_sync(_rows, session_id)
         patterns.setdefault(screen.kind, Pattern(screen.step, *rows))
         if screen.kind == "confirm":
             break
-        posted = await load.ask(port, load.form(screen.action, headers, {**screen.hidden, **PRESSED[screen.kind]}))
+        posted = await load.ask(
+            port, load.form(screen.action, headers, {**screen.hidden, **PRESSED[screen.kind]})
+        )
         if posted.status != 303:
             raise LostOnTheWay(f"{screen.step} answered {posted.status}: {posted.body[:300]!r}")
         address = posted.headers["location"]
