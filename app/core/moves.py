@@ -26,7 +26,7 @@ from app.core.commands import (
 from app.core.decision import Decision, ask_merchant, ending, finish, start, with_offer
 from app.core.eligibility import automation_blockers
 from app.core.events import Event, EventType, effect_event, offer_event
-from app.core.flow import ConfirmStep
+from app.core.flow import ConfirmStep, OfferKind
 from app.core.path import find_path
 from app.core.state import (
     OUTCOME_OF_OFFER,
@@ -38,6 +38,9 @@ from app.core.state import (
     Trouble,
 )
 from app.core.world import Walk
+
+_CHOOSE: Final = {OfferKind.PAUSE: "errors.option.pause", OfferKind.PLAN_CHANGE: "errors.option.plan"}
+_CHOOSE_ONE: Final = "errors.option.missing"
 
 # --- Which subscription ---------------------------------------------------------------------------------------------
 
@@ -93,7 +96,7 @@ def _accept_offer(walk: Walk, state: SessionState, command: AcceptOffer) -> Deci
         return finish(walk, taken, outcome, before=(told_of_offer(EventType.OFFER_ACCEPTED, record),))
     option = record.shown.find_option(command.option_id)
     if option is None:
-        return Decision(state, mistakes=(Mistake("option", "errors.option.missing"),))
+        return Decision(state, mistakes=(Mistake("option", _CHOOSE.get(record.shown.kind, _CHOOSE_ONE)),))
     return start(
         walk,
         with_offer(state, record, status=OfferStatus.ACCEPTED, option_id=option.id, answered_at=walk.now),

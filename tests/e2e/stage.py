@@ -87,7 +87,16 @@ class Stage:
 @contextmanager
 def opened(folder: Path, *, provider: str = "demo") -> Iterator[Stage]:
     """Start the demo on a free port, its data in `folder`."""
-    command = [sys.executable, "-m", "demo", "--data", folder, "--provider", provider, "--faults"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "demo",
+        "--data",
+        folder,
+        "--provider",
+        provider,
+        "--faults",
+    ]
     with server.started(command, env={}, log=folder / "log") as running:
         _wait_for(running, folder / "billing.env")
         known = read_env(folder / "billing.env")

@@ -98,7 +98,7 @@ def test_a_mistake_takes_the_focus_and_leads_to_the_field(visitor: Visitors) -> 
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_be_focused()
     expect(page).to_have_title(re.compile("^Error: Take a break instead"))
-    tab_to(page, "Choose one of the options")
+    tab_to(page, "Choose how long to pause")
     page.keyboard.press("Enter")
     expect(page.get_by_role("radio", name="1 month")).to_be_focused()
     page.keyboard.press("Space")

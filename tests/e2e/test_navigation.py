@@ -1,4 +1,4 @@
-"""Browsers go back, reload, keep old tabs and guess addresses: the walk stays where it is, and nothing typed is lost."""
+"""Browsers go back, reload, keep old tabs and guess addresses: the walk stays where it is, nothing is lost."""
 
 import pytest
 from playwright.sync_api import expect
