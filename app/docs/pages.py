@@ -16,7 +16,8 @@ from app.web.bodies import AnyRequest
 from app.web.deps import Ports
 
 PATH: Final = "/docs"
-SCHEMA_FILE: Final = "flow.schema.json"
+DOCUMENT: Final = "/openapi.json"
+FLOW_SCHEMA: Final = "/flow.schema.json"
 
 # Editors and tools in browsers load these from anywhere; there is nothing secret in them.
 OPEN: Final = {
@@ -35,19 +36,23 @@ async def reference(request: AnyRequest, ports: NamedDependency[Ports]) -> Respo
     return ports.renderer.page(
         request,
         "docs/index.html",
-        {"reference": _reference(base_url)},
+        {
+            "reference": _reference(base_url),
+            "document_href": PATH + DOCUMENT,
+            "schema_href": PATH + FLOW_SCHEMA,
+        },
         locale="en",
         headers={"Vary": "Accept, Accept-Encoding"},
     )
 
 
-@route("/openapi.json", http_method=READ, include_in_schema=False)
+@route(DOCUMENT, http_method=READ, include_in_schema=False)
 async def openapi_json(request: AnyRequest, ports: NamedDependency[Ports]) -> Response[bytes]:
     """The OpenAPI 3.1 document."""
     return _json(request, ports, openapi(ports.settings.base_url))
 
 
-@route(f"/{SCHEMA_FILE}", http_method=READ, include_in_schema=False)
+@route(FLOW_SCHEMA, http_method=READ, include_in_schema=False)
 async def flow_schema(request: AnyRequest, ports: NamedDependency[Ports]) -> Response[bytes]:
     """The JSON Schema of flow files."""
     return _json(request, ports, json_schema(), media_type="application/schema+json")

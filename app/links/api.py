@@ -7,7 +7,7 @@ from typing import Concatenate, Final, ParamSpec
 
 from litestar import Response, Router, post, route
 from litestar.di import NamedDependency
-from litestar.enums import MediaType
+from litestar.enums import HttpMethod, MediaType
 from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 from sqlmodel import Session
@@ -111,7 +111,13 @@ async def revoke(
     return _json(await ports.database.write(_revoke, asked, link_id))
 
 
-HANDLERS: Final[Sequence[ControllerRouterHandler]] = (mint, list_links, show, revoke)
+@route("/", http_method=HttpMethod.OPTIONS)
+async def methods() -> Response[None]:
+    """What Litestar answers by itself names the methods of only one of the two handlers above."""
+    return Response(None, status_code=204, headers={"Allow": "GET, HEAD, OPTIONS, POST"})
+
+
+HANDLERS: Final[Sequence[ControllerRouterHandler]] = (methods, mint, list_links, show, revoke)
 
 
 # --- Units of work ----------------------------------------------------------------------------------------------------

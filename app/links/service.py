@@ -124,6 +124,8 @@ def store(db: Session, minted: Minted, *, now: datetime) -> None:
 
 
 def get_link(db: Session, *, app_id: str, link_id: str) -> CancelLink:
+    """Raises LinkNotFound, also for text that is no id at all."""
+    _check_id(link_id)
     link = queries.find_link(db, app_id=app_id, link_id=link_id)
     if link is None:
         raise LinkNotFound
@@ -135,6 +137,7 @@ def revoke(db: Session, *, app_id: str, link_id: str, now: datetime) -> CancelLi
 
     Raises LinkNotFound.
     """
+    _check_id(link_id)
     revoked = queries.revoke(db, app_id=app_id, link_id=link_id, now=now)
     if revoked is None:
         return get_link(db, app_id=app_id, link_id=link_id)
@@ -185,6 +188,12 @@ def told(type: EventType, link: CancelLink, session_id: str | None = None) -> Ev
         expires_at=link.expires_at,
         session_id=session_id,
     )
+
+
+def _check_id(link_id: str) -> None:
+    """Not every text may reach a database: PostgreSQL takes no NUL."""
+    if not link_id.isprintable():
+        raise LinkNotFound
 
 
 def _check(order: LinkOrder, return_origins: Collection[str], now: datetime) -> None:
