@@ -39,8 +39,9 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def program(page: Path, file: str) -> str:
-    """The code block whose first line names `file`."""
-    (found,) = [code for _, code in _BLOCK.findall(read(page)) if file in code.partition("\n")[0]]
+    """The code block that begins with a comment naming `file`."""
+    named = re.compile(rf"(#|//) {re.escape(file)}\b")
+    (found,) = [code for _, code in _BLOCK.findall(read(page)) if named.match(code)]
     return str(found)
 
 
