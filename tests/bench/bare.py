@@ -1,10 +1,10 @@
-"""The bare handlers: same framework, server and database class, the same reads, the same outbound calls, the writes
-that cannot be left out, and nothing else. No signature, no rule, no template, no event, no log.
+"""The bare handlers: same framework, server and database class, the same reads and writes, the same outbound calls,
+and nothing else. No signature, no rule, no template, no log; statements are built once and go past the ORM.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -20,12 +20,16 @@ from app.db.base import new_id
 from app.db.database import Database
 from app.db.tables.accounts import ApiKey, Environment, Organization
 from app.db.tables.effects import Effect
+from app.db.tables.events import EventRow
 from app.db.tables.flows import Flow, FlowVersion
 from app.db.tables.links import CancelLink
 from app.db.tables.sessions import CancelSession, SessionOffer
 from tests.support.merchant import BILLING_KEY, LOOPBACK
 
+PATIENCE_S = 20.0
 PAGE = b"x" * 4_700  # about what a step weighs gzipped
+EVENT = {"decisionId": "dec_0", "offerId": "half-price", "kind": "discount", "placement": "why"}
+SHOWN = {**EVENT, "copy": {"headline": "Half price?", "body": "For three months."}, "terms": {"percent": 50}}
 _ORGANIZATIONS, _ENVIRONMENTS, _KEYS = (t.__table__ for t in (Organization, Environment, ApiKey))  # type: ignore[attr-defined]
 _LINKS, _SESSIONS, _OFFERS, _EFFECTS = (
     t.__table__  # type: ignore[attr-defined]
@@ -80,7 +84,10 @@ STEP = (
     .where(_SESSIONS.c.id == bindparam("known_as"))
     .values(state=bindparam("state"), last_seen_at=bindparam("now"), revision=_SESSIONS.c.revision + 1)
 )
-NEW_SESSION, NEW_LINK = insert(_SESSIONS), insert(_LINKS)
+OFFER_OF = select(_OFFERS).where(_OFFERS.c.session_id == bindparam("id")).limit(1)
+ANSWER = update(_OFFERS).where(_OFFERS.c.id == bindparam("known_as")).values(declined_at=bindparam("now"))
+NEW_SESSION, NEW_LINK, NEW_OFFER = insert(_SESSIONS), insert(_LINKS), insert(_OFFERS)
+NEW_EVENT = insert(EventRow.__table__)  # type: ignore[attr-defined]
 
 
 def create_bare(database_url: str, outside: str) -> Litestar:
@@ -104,10 +111,10 @@ def create_bare(database_url: str, outside: str) -> Litestar:
         about = f"{outside}/test/customers/{customer_id}"
         prices = "price=price_lite_monthly&price=price_lite_yearly&coupon=coupon_thanks"
         replies = await asyncio.gather(
-            http.get(about, authorization, deadline_s=1),
-            http.get(f"{about}/subscriptions", authorization, deadline_s=1),
-            http.get(f"{outside}/test/catalog?{prices}", authorization, deadline_s=1),
-            http.post_json(f"{outside}/customer-data", {"customerId": customer_id}, deadline_s=1),
+            http.get(about, authorization, deadline_s=PATIENCE_S),
+            http.get(f"{about}/subscriptions", authorization, deadline_s=PATIENCE_S),
+            http.get(f"{outside}/test/catalog?{prices}", authorization, deadline_s=PATIENCE_S),
+            http.post_json(f"{outside}/customer-data", {"customerId": customer_id}, deadline_s=PATIENCE_S),
         )
         await database.write(_store, session_id, [json.loads(reply.body) for reply in replies])
         return _to(session_id)
@@ -119,8 +126,8 @@ def create_bare(database_url: str, outside: str) -> Litestar:
 
     @post("/bare/step/{session_id:str}")
     async def step(request: Request[Any, Any, Any], session_id: FromPath[str]) -> Response[None]:
-        await request.form()
-        await database.write(_step, session_id)
+        form = await request.form()
+        await database.write(_step, session_id, form)
         return _to(session_id)
 
     @asynccontextmanager
@@ -151,6 +158,7 @@ def _mint(db: Session, body: dict[str, Any], key_sha256: str) -> str:
         "attributes": {},
     }
     db.connection().execute(NEW_LINK, values)
+    _emit(db, str(caller["app_id"]), "created")
     return str(values["id"])
 
 
@@ -179,6 +187,7 @@ def _exchange(db: Session, token_sha256: str) -> tuple[str, str]:
         **{name: [] for name in ("steps_viewed", "explanations")},
     }
     db.connection().execute(NEW_SESSION, values)
+    _emit(db, str(link["app_id"]), "exchanged", "consumed")
     return str(values["id"]), str(link["customer_id"])
 
 
@@ -190,6 +199,7 @@ def _store(db: Session, session_id: str, replies: list[Any]) -> None:
     customer, subscriptions, catalog, attributes = replies
     snapshot = {"customer": customer, **subscriptions, **catalog, **attributes}
     db.connection().execute(STORE, {"known_as": session_id, "state": session["state"], "snapshot": snapshot})
+    _emit(db, str(session["app_id"]), "started")
 
 
 def _read(db: Session, session_id: str) -> RowMapping:
@@ -199,10 +209,44 @@ def _read(db: Session, session_id: str) -> RowMapping:
     return session
 
 
-def _step(db: Session, session_id: str) -> None:
-    session = _read(db, session_id)
-    values = {"known_as": session_id, "state": session["state"], "now": datetime.now(UTC)}
-    db.connection().execute(STEP, values)
+def _step(db: Session, session_id: str, form: Mapping[str, str]) -> None:
+    """What is written: the session; an answered survey brings an offer, a declined offer the next one."""
+    session, now = _read(db, session_id), datetime.now(UTC)
+    app_id = str(session["app_id"])
+    db.connection().execute(STEP, {"known_as": session_id, "state": session["state"], "now": now})
+    if "reason" in form:
+        _present(db, session)
+        _emit(db, app_id, "presented")
+    elif form.get("action") == "decline":
+        shown = _row(db, OFFER_OF, id=session_id)
+        db.connection().execute(ANSWER, {"known_as": shown["id"], "now": now})
+        _present(db, session)
+        _emit(db, app_id, "declined", "presented")
+
+
+def _present(db: Session, session: RowMapping) -> None:
+    values = {
+        "id": new_id("dec"),
+        "session_id": session["id"],
+        "app_id": session["app_id"],
+        "customer_id": session["customer_id"],
+        "offer_id": "half-price",
+        "kind": "discount",
+        "placement": "why",
+        "status": "presented",
+        "presented_at": datetime.now(UTC),
+        "shown": SHOWN,
+    }
+    db.connection().execute(NEW_OFFER, values)
+
+
+def _emit(db: Session, app_id: str, *types: str) -> None:
+    now = datetime.now(UTC)
+    rows = [
+        {"id": new_id("evt"), "app_id": app_id, "type": name, "sequence": 0, "created_at": now, "data": EVENT}
+        for name in types
+    ]
+    db.connection().execute(NEW_EVENT, rows)
 
 
 def _row(db: Session, statement: Select[Any], **values: str) -> RowMapping:
