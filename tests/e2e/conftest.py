@@ -1,7 +1,7 @@
 """What a journey gets: one demo a worker, as if nobody had been there, and people with browsers."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from playwright.sync_api import BrowserContext
@@ -12,16 +12,10 @@ from tests.support.browser import Contexts
 
 
 class Visitors(Protocol):
-    """Makes visitors, each with a browser of their own unless they share one."""
+    """Makes visitors, each with a browser of their own (`options` are those of `new_context`) or sharing one."""
 
     def __call__(
-        self,
-        *,
-        javascript: bool = True,
-        color_scheme: str = "light",
-        width: int = 1280,
-        look: Look = ...,
-        context: BrowserContext | None = None,
+        self, *, look: Look = ..., context: BrowserContext | None = None, **options: Any
     ) -> Visitor: ...
 
 
@@ -41,14 +35,8 @@ def stage(demo: Stage) -> Stage:
 @pytest.fixture
 def visitor(stage: Stage, new_context: Contexts) -> Visitors:
     def make(
-        *,
-        javascript: bool = True,
-        color_scheme: str = "light",
-        width: int = 1280,
-        look: Look = lambda page: None,
-        context: BrowserContext | None = None,
+        *, look: Look = lambda page: None, context: BrowserContext | None = None, **options: Any
     ) -> Visitor:
-        context = context or new_context(javascript=javascript, color_scheme=color_scheme, width=width)
-        return Visitor(context.new_page(), stage.url, look)
+        return Visitor((context or new_context(**options)).new_page(), stage.url, look)
 
     return make
