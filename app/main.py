@@ -1,6 +1,7 @@
 """Wires the server: the only place that makes ports and lists what is served. Decides nothing else."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -69,18 +70,7 @@ def create_app(
     The worker runs beside the requests and is stopped with them, unless the settings say that it runs elsewhere;
     `make_worker` puts another one in its place.
     """
-    logs.configure(level=settings.log_level, as_json=settings.log_format is LogFormat.JSON)
-    assets = Assets(ROOT / "static")
-    ports = Ports(
-        settings=settings,
-        database=database or Database(settings.database_url, pool_size=settings.database_pool),
-        clock=clock or SystemClock(),
-        signer=Signer(settings.secrets),
-        vault=Vault(settings.secrets),
-        http=http or OutboundHttp(settings.allowed_networks),
-        renderer=Renderer(templates or FileSystemLoader(ROOT / "templates"), assets),
-        assets=assets,
-    )
+    ports = make_ports(settings, database=database, clock=clock, http=http, templates=templates)
     session_ports = session_ports_of(ports)
     if make_worker is None and settings.worker is WorkerPlace.EMBEDDED:
         make_worker = worker_of
@@ -96,6 +86,29 @@ def create_app(
     )
     app.asgi_handler = Edge(app.asgi_handler)
     return app
+
+
+def make_ports(
+    settings: Settings,
+    *,
+    database: Database | None = None,
+    clock: Clock | None = None,
+    http: OutboundHttp | None = None,
+    templates: BaseLoader | None = None,
+) -> Ports:
+    """This process's ways out, each made here unless it is given."""
+    logs.configure(level=settings.log_level, as_json=settings.log_format is LogFormat.JSON)
+    assets = Assets(ROOT / "static")
+    return Ports(
+        settings=settings,
+        database=database or Database(settings.database_url, pool_size=settings.database_pool),
+        clock=clock or SystemClock(),
+        signer=Signer(settings.secrets),
+        vault=Vault(settings.secrets),
+        http=http or OutboundHttp(settings.allowed_networks),
+        renderer=Renderer(templates or FileSystemLoader(ROOT / "templates"), assets),
+        assets=assets,
+    )
 
 
 def session_ports_of(ports: Ports) -> SessionPorts:
@@ -136,23 +149,45 @@ async def _forget_idempotency(ports: SessionPorts) -> None:
         pass
 
 
+async def run_worker(settings: Settings) -> None:
+    """The worker alone, until SIGTERM or SIGINT; what it has begun is finished first."""
+    ports = make_ports(settings)
+    worker = worker_of(ports)
+    async with _opened(ports, owns_database=True, owns_http=True):
+        loop = asyncio.get_running_loop()
+        for stop in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(stop, worker.stop)
+        log.info("worker started", name=worker.name)
+        await worker.run()
+        log.info("worker stopped")
+
+
 def _lifespan(
     ports: Ports, make_worker: MakeWorker | None, *, owns_database: bool, owns_http: bool
 ) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with AsyncExitStack() as closing:
-            if owns_http:
-                closing.push_async_callback(ports.http.aclose)
-            if owns_database:
-                closing.push_async_callback(ports.database.close)
-                await ports.database.connect()
-            await _check_schema(ports.database)
-            if make_worker is not None:
-                await closing.enter_async_context(_running(make_worker(ports)))
-            yield
+        async with _opened(ports, owns_database=owns_database, owns_http=owns_http):
+            if make_worker is None:
+                yield
+            else:
+                async with _running(make_worker(ports)):
+                    yield
 
     return lifespan
+
+
+@asynccontextmanager
+async def _opened(ports: Ports, *, owns_database: bool, owns_http: bool) -> AsyncIterator[None]:
+    """The database connected and of the right version; at the end what is ours is closed."""
+    async with AsyncExitStack() as closing:
+        if owns_http:
+            closing.push_async_callback(ports.http.aclose)
+        if owns_database:
+            closing.push_async_callback(ports.database.close)
+            await ports.database.connect()
+        await _check_schema(ports.database)
+        yield
 
 
 async def _check_schema(database: Database) -> None:

@@ -18,12 +18,47 @@ from app.db.tables.sessions import CancelSession, SessionOffer
 YEAR = timedelta(days=365)
 SAVES = ("discount", "pause", "plan_change", "trial_extension")
 
-# Built once: every step and every screen begins with it.
+# Built once: every step, every screen and every landing runs some of these.
 _WITH_OWNER: Final = (
     select(CancelSession, Environment, Organization)
     .join(Environment, col(Environment.app_id) == CancelSession.app_id)
     .join(Organization, col(Organization.id) == Environment.organization_id)
     .where(col(CancelSession.id) == bindparam("session_id"))
+)
+_LOCKED: Final = (
+    select(CancelSession).where(col(CancelSession.id) == bindparam("session_id")).with_for_update()
+)
+_OF_CUSTOMER: Final = (
+    col(CancelSession.app_id) == bindparam("app_id"),
+    col(CancelSession.customer_id) == bindparam("customer_id"),
+)
+_ACCEPTED: Final = (
+    select(SessionOffer)
+    .where(
+        col(SessionOffer.app_id) == bindparam("app_id"),
+        col(SessionOffer.customer_id) == bindparam("customer_id"),
+        col(SessionOffer.kind).in_(SAVES),
+        col(SessionOffer.accepted_at).is_not(None),
+        col(SessionOffer.status) == OfferStatus.APPLIED,
+    )
+    .order_by(col(SessionOffer.accepted_at).desc())
+    .limit(200)
+)
+_COUNT: Final = (
+    select(func.count())
+    .select_from(CancelSession)
+    .where(*_OF_CUSTOMER, col(CancelSession.id) != bindparam("besides"))
+)
+_PAUSES: Final = (
+    select(Effect)
+    .join(CancelSession, col(CancelSession.id) == Effect.session_id)
+    .where(
+        *_OF_CUSTOMER,
+        col(Effect.status) == "applied",
+        col(Effect.type).in_(("pause", "resume")),
+    )
+    .order_by(col(Effect.applied_at))
+    .limit(200)
 )
 _LOCKED_WITH_OWNER: Final = _WITH_OWNER.with_for_update(of=CancelSession)
 
@@ -54,7 +89,7 @@ def owned(db: Session, session: CancelSession) -> Owned:
 
 def lock_session(db: Session, session_id: str) -> CancelSession | None:
     """The session, held against every other writer until the transaction ends (SQLite has one writer anyway)."""
-    return db.exec(select(CancelSession).where(CancelSession.id == session_id).with_for_update()).first()
+    return db.exec(_LOCKED, params={"session_id": session_id}).first()
 
 
 def find_session(db: Session, session_id: str) -> CancelSession | None:
@@ -170,6 +205,24 @@ def list_offers(db: Session, session_id: str) -> list[SessionOffer]:
     )
 
 
+def list_effects(db: Session, session_id: str) -> list[Effect]:
+    """The changes that a session asked for, in that order."""
+    return list(
+        db.exec(select(Effect).where(Effect.session_id == session_id).order_by(col(Effect.requested_at)))
+    )
+
+
+def list_sessions(
+    db: Session, *, app_id: str, limit: int, customer_id: str | None = None
+) -> list[CancelSession]:
+    """The environment's newest sessions."""
+    statement = select(CancelSession).where(CancelSession.app_id == app_id)
+    if customer_id is not None:
+        statement = statement.where(CancelSession.customer_id == customer_id)
+    newest_first = (col(CancelSession.created_at).desc(), col(CancelSession.id).desc())
+    return list(db.exec(statement.order_by(*newest_first).limit(limit)))
+
+
 def history_of(
     db: Session,
     *,
@@ -183,27 +236,9 @@ def history_of(
 
     Cooldowns count per customer, a pause per subscription.
     """
-    accepted = db.exec(
-        select(SessionOffer)
-        .where(
-            SessionOffer.app_id == app_id,
-            SessionOffer.customer_id == customer_id,
-            col(SessionOffer.kind).in_(SAVES),
-            col(SessionOffer.accepted_at).is_not(None),
-            SessionOffer.status == OfferStatus.APPLIED,
-        )
-        .order_by(col(SessionOffer.accepted_at).desc())
-        .limit(200)
-    ).all()
-    sessions = db.exec(
-        select(func.count())
-        .select_from(CancelSession)
-        .where(
-            CancelSession.app_id == app_id,
-            CancelSession.customer_id == customer_id,
-            CancelSession.id != (besides or ""),
-        )
-    ).one()
+    whose = {"app_id": app_id, "customer_id": customer_id}
+    accepted = db.exec(_ACCEPTED, params=whose).all()
+    sessions = db.exec(_COUNT, params={**whose, "besides": besides or ""}).one()
     recent = [o for o in accepted if o.accepted_at is not None and o.accepted_at > now - YEAR]
     last_by_kind: dict[str, datetime] = {}
     for offer in accepted:
@@ -227,18 +262,7 @@ def history_of(
 
 def _pauses(db: Session, *, app_id: str, customer_id: str) -> dict[str, list[Effect]]:
     """The pauses and resumptions that were carried out, oldest first, by subscription."""
-    rows = db.exec(
-        select(Effect)
-        .join(CancelSession, col(CancelSession.id) == Effect.session_id)
-        .where(
-            CancelSession.app_id == app_id,
-            CancelSession.customer_id == customer_id,
-            Effect.status == "applied",
-            col(Effect.type).in_(("pause", "resume")),
-        )
-        .order_by(col(Effect.applied_at))
-        .limit(200)
-    )
+    rows = db.exec(_PAUSES, params={"app_id": app_id, "customer_id": customer_id})
     by_subscription: dict[str, list[Effect]] = {}
     for effect in rows:
         by_subscription.setdefault(effect.subscription_id or "", []).append(effect)

@@ -1,0 +1,51 @@
+"""keys: make, list and revoke API keys."""
+
+import click
+
+from app.accounts import queries, service
+from app.cli.console import remark, say, table, workshop
+
+
+@click.group()
+def keys() -> None:
+    """API keys of an environment. Several may be active, so that one can be changed without a gap."""
+
+
+@keys.command()
+@click.argument("app_id")
+def create(app_id: str) -> None:
+    """Make a key and print it, this once."""
+    with workshop() as at:
+        made = at.database.write_sync(service.create_key, at.vault, app_id=app_id, now=at.now)
+    say(made.secret)
+    remark(f"This is key {made.id}. It is not shown again: keep it on your server, where no browser sees it.")
+
+
+@keys.command("list")
+@click.argument("app_id")
+def list_(app_id: str) -> None:
+    """The environment's keys, oldest first."""
+    with workshop() as at:
+        at.database.read_sync(service.get_environment, app_id)
+        found = at.database.read_sync(queries.list_keys, app_id)
+    rows = [
+        (key.id, f"…{key.hint}", "revoked" if key.revoked_at else "active", key.created_at, key.last_used_at)
+        for key in found
+    ]
+    table(
+        ("KEY", "ENDS IN", "STATUS", "MADE", "LAST USED"),
+        rows,
+        f"There is no key yet: leavewell keys create {app_id}",
+    )
+
+
+@keys.command()
+@click.argument("app_id")
+@click.argument("key_id")
+def revoke(app_id: str, key_id: str) -> None:
+    """End a key, at once. Links that it minted keep working."""
+    with workshop() as at:
+        at.database.read_sync(service.get_environment, app_id)
+        at.database.write_sync(service.revoke_key, app_id=app_id, key_id=key_id, now=at.now)
+        left = [key for key in at.database.read_sync(queries.list_keys, app_id) if key.revoked_at is None]
+    remark(f"{key_id} is revoked; {len(left)} active." if left else f"{key_id} is revoked; no key is left.")
