@@ -1,5 +1,6 @@
 """The ways of the six customers, told by what is on screen. Each ends back in the shop, which shows what changed."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -123,6 +124,16 @@ def a_cancellation_taken_back_on_the_result_page(visitor: Visitor) -> None:
     visitor.does_not_see("Ends on")
 
 
+def a_cancellation_that_was_in_already_is_taken_back(visitor: Visitor) -> None:
+    begin(visitor, "Chen")
+    visitor.answer("Cancel now", arrive_at=CONFIRM)
+    visitor.answer("Cancel my subscription", arrive_at=CANCELED)
+    visitor.come_back("Your cancellation is in.")
+    visitor.press_cancel(arrive_at=re.compile("Your subscription already ends on"))
+    visitor.answer("Keep my subscription", arrive_at="Your subscription goes on")
+    visitor.come_back("The cancellation has been taken back.")
+
+
 def a_longer_trial(visitor: Visitor) -> None:
     begin(visitor, "Dana")
     visitor.answer("Skip this", arrive_at="Would two more weeks help?")
@@ -192,6 +203,7 @@ JOURNEYS = (
         {"sub_chen_pro": ["cancel", "uncancel"]},
         has_own_screens=False,
     ),
+    Journey(a_cancellation_that_was_in_already_is_taken_back, {"sub_chen_pro": ["cancel", "uncancel"]}),
     Journey(a_longer_trial, {"sub_dana_pro": ["extend-trial"]}),
     Journey(one_of_two_subscriptions, {"sub_emil_pro": [], "sub_emil_publish": ["cancel"]}),
     Journey(support_in_place_of_a_discount, {"sub_farah_pro": []}),

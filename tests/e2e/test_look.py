@@ -69,6 +69,7 @@ def test_the_pages_around_it_are_accessible_and_fit(stage: Stage, visitor: Visit
     visit(stranger, link[:-1], "This link does not work")
     visit(stranger, f"{stage.url}/cancel/app_nobody", "There is no page here")
     visit(stranger, stage.url, "Leavewell")
+    visit(stranger, f"{stage.url}/docs", "Leavewell API")
     visit(stranger, f"{stage.url}/demo/nothing", "Not here")
 
 

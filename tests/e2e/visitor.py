@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from playwright.sync_api import Locator, Page, Request, expect
 
 Look = Callable[[Page], None]
+Heading = str | re.Pattern[str]
 Sent = tuple[str, tuple[tuple[str, str], ...]]
 
 OF_ONE_PAGE = ("csrf_token", "revision", "decision")
@@ -38,7 +39,7 @@ class Visitor:
         self.page.get_by_role("link", name="Billing").click()
         self.arrive("Billing")
 
-    def press_cancel(self, *, arrive_at: str) -> None:
+    def press_cancel(self, *, arrive_at: Heading) -> None:
         self.press("Cancel subscription")
         self.arrive(arrive_at)
 
@@ -63,13 +64,15 @@ class Visitor:
         self.page.locator("label").filter(has_text=begins).click()
         expect(self.page.get_by_role("radio", name=begins)).to_be_checked()
 
-    def answer(self, button: str, *, arrive_at: str) -> None:
+    def answer(self, button: str, *, arrive_at: Heading) -> None:
         self.press(button)
         self.arrive(arrive_at)
 
-    def arrive(self, heading: str) -> None:
+    def arrive(self, heading: Heading) -> None:
         expect(self.page.get_by_role("heading", level=1)).to_have_text(heading)
-        expect(self.page).to_have_title(re.compile(re.escape(heading)))
+        expect(self.page).to_have_title(
+            heading if isinstance(heading, re.Pattern) else re.compile(re.escape(heading))
+        )
         self.look(self.page)
 
     def sees(self, text: str) -> None:
