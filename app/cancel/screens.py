@@ -335,16 +335,6 @@ class Landing:
     title: str
 
 
-@dataclass(frozen=True, slots=True)
-class BillingDown:
-    """Billing does not answer when the walk begins; a request can be left all the same."""
-
-    template: ClassVar[str] = "cancel/billing_down.html"
-    title: str
-    note: str = ""
-    max_length: int = 2_000
-
-
 Screen = (
     Survey
     | Feedback
@@ -360,5 +350,4 @@ Screen = (
     | Notice
     | Idle
     | Landing
-    | BillingDown
 )

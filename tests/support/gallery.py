@@ -365,10 +365,6 @@ def notices() -> Iterator[Shown]:
     yield page("idle", sc.Idle(t("idle.title")))
     landing = {"action": "/cancel/cl_token", "csrf_token": None, "revision": None, "contact_href": None}
     yield page("landing", sc.Landing(t("landing.title")), **landing)
-    down = sc.BillingDown(t("billing_down.title"))
-    yield page("billing-down", down)
-    long = wrong(("note", t("errors.note.long", count=2000)))
-    yield page("billing-down-error", replace(down, note="Too long. " * 40), errors=long)
 
 
 # --- Looks --------------------------------------------------------------------------------------
