@@ -26,6 +26,13 @@ _CALLER: Select[*tuple[Any, ...]] = (
     )
 )
 
+_KEYS = (
+    select(ApiKey)
+    .where(col(ApiKey.app_id) == bindparam("app_id"))
+    .order_by(col(ApiKey.created_at), col(ApiKey.id))
+    .limit(100)
+)
+
 
 def find_caller(db: Session, *, app_id: str, key_sha256: str) -> Row[*tuple[Any, ...]] | None:
     """The environment with that App ID, if that is an active key of it."""
@@ -77,11 +84,4 @@ def list_environments(db: Session, organization_id: str) -> list[Environment]:
 
 def list_keys(db: Session, app_id: str) -> list[ApiKey]:
     """Oldest first, revoked ones too; an environment has few."""
-    return list(
-        db.exec(
-            select(ApiKey)
-            .where(ApiKey.app_id == app_id)
-            .order_by(col(ApiKey.created_at), col(ApiKey.id))
-            .limit(100)
-        )
-    )
+    return list(db.exec(_KEYS, params={"app_id": app_id}))

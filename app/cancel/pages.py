@@ -153,20 +153,17 @@ def _is_sent_on(visit: Visit) -> bool:
 async def _exchange(visit: Visit, token_sha256: str) -> Answer:
     now = visit.ports.clock.now()
     browser = visit.browser or new_browser(now)
-    begun = await visit.ports.database.write(
-        service.begin,
+    # To the screen's own address: the browser's back button leads to it again when the walk has gone on.
+    session_id, place = await opening.enter(
+        visit.session_ports,
         token_sha256=token_sha256,
         browser_sha256=browser.fingerprint,
         accept_language=visit.request.headers.get("accept-language"),
-        holder=visit.session_ports.holder,
-        now=now,
     )
-    # To the screen's own address: the browser's back button leads to it again when the walk has gone on.
-    place = await opening.open_session(visit.session_ports, begun.session_id)
     return Response(
         None,
         status_code=303,
-        headers={"Location": _address(begun.session_id, place), "Cache-Control": "no-store"},
+        headers={"Location": _address(session_id, place), "Cache-Control": "no-store"},
         cookies=[visit.cookie(browser)],
     )
 

@@ -2,8 +2,9 @@
 once and stored, so that every screen of a session agrees with every other."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -60,22 +61,31 @@ class World(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """One session at one instant: whose it is, what it is decided on, and when."""
+    """One session at one instant: whose it is, what it is decided on, and when. Looks each thing up once."""
 
     session_id: str
     flow: FlowDefinition
     world: World
     now: datetime
+    _known: dict[tuple[str | None, datetime], Facts] = field(default_factory=dict, compare=False, repr=False)
 
     def facts(self, *, subscription_id: str | None, reason: str | None, follow_up: str | None) -> Facts:
         """The attributes that rules and copy see at this point of the walk."""
+        known = self._known.get((subscription_id, self.now))
+        if known is None:
+            known = self._known[subscription_id, self.now] = self._look_up(subscription_id)
+        said = {"session.reason": reason, "session.follow_up": follow_up}
+        return MappingProxyType(
+            {**known, **{name: value for name, value in said.items() if value is not None}}
+        )
+
+    def _look_up(self, subscription_id: str | None) -> Facts:
         world = self.world
         return build_facts(
             customer=world.customer,
             subscription=world.find_subscription(subscription_id),
             history=world.history_of(subscription_id),
-            reason=reason,
-            follow_up=follow_up,
+            reason=None,
             mode=world.mode,
             locale=world.locale,
             attributes=world.attributes,

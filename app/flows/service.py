@@ -72,6 +72,13 @@ def get_published(db: Session, organization_id: str) -> FlowVersion:
     return version
 
 
+def get_published_id(db: Session, organization_id: str) -> str:
+    version_id = queries.find_published_id(db, organization_id)
+    if version_id is None:
+        raise NoFlowPublished
+    return version_id
+
+
 def load(db: Session, version_id: str) -> FlowDefinition:
     """The parsed flow of a version; read from the database once per process."""
     kept = _parsed.get(version_id)

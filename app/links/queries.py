@@ -2,15 +2,34 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import and_, case, delete, insert, or_, update
+from sqlalchemy import and_, bindparam, case, delete, insert, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
 from app.db.tables.links import CancelLink, IdempotencyRecord
 
-_INSERT_LINK = insert(CancelLink)
+# Built once: these run at each mint and each landing.
+_INSERT_LINK: Final = insert(CancelLink)
+_BY_TOKEN: Final = select(CancelLink).where(col(CancelLink.token_sha256) == bindparam("token_sha256"))
+_BY_TOKEN_HELD: Final = _BY_TOKEN.with_for_update()
+_CONSUME: Final = (
+    update(CancelLink)
+    .where(
+        col(CancelLink.token_sha256) == bindparam("known_by"),
+        col(CancelLink.consumed_at).is_(None),
+        col(CancelLink.revoked_at).is_(None),
+        col(CancelLink.expires_at) > bindparam("now"),
+    )
+    .values(
+        exchanged_at=bindparam("now"),
+        exchange_count=col(CancelLink.exchange_count) + 1,
+        browser_sha256=bindparam("browser"),
+        consumed_at=case((col(CancelLink.single_use).is_(True), bindparam("now")), else_=None),
+    )
+    .returning(CancelLink)
+)
 
 
 def add_link(db: Session, link: CancelLink) -> None:
@@ -20,29 +39,13 @@ def add_link(db: Session, link: CancelLink) -> None:
 
 def consume(db: Session, *, token_sha256: str, browser_sha256: str, now: datetime) -> CancelLink | None:
     """Exchange a link in one statement: of any number at the same instant, one gets a single-use link."""
-    exchanged = (
-        update(CancelLink)
-        .where(
-            col(CancelLink.token_sha256) == token_sha256,
-            col(CancelLink.consumed_at).is_(None),
-            col(CancelLink.revoked_at).is_(None),
-            col(CancelLink.expires_at) > now,
-        )
-        .values(
-            exchanged_at=now,
-            exchange_count=col(CancelLink.exchange_count) + 1,
-            browser_sha256=browser_sha256,
-            consumed_at=case((col(CancelLink.single_use).is_(True), now), else_=None),
-        )
-        .returning(CancelLink)
-    )
-    return db.scalars(exchanged).first()
+    known = {"known_by": token_sha256, "browser": browser_sha256, "now": now}
+    return db.scalars(_CONSUME, known).first()
 
 
 def find_by_token(db: Session, token_sha256: str, *, holds: bool = False) -> CancelLink | None:
     """With `holds`, against every other writer until the transaction ends (SQLite has one writer anyway)."""
-    found = select(CancelLink).where(CancelLink.token_sha256 == token_sha256)
-    return db.exec(found.with_for_update() if holds else found).first()
+    return db.exec(_BY_TOKEN_HELD if holds else _BY_TOKEN, params={"token_sha256": token_sha256}).first()
 
 
 def find_link(db: Session, *, app_id: str, link_id: str) -> CancelLink | None:

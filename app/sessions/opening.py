@@ -17,7 +17,7 @@ from app.connections.customer_data import CustomerData, Endpoint
 from app.core.billing import BillingProvider, Capability, Catalog, ProviderError
 from app.core.direct import DirectCustomer, DirectSubscription, parse_customer, parse_subscriptions
 from app.core.errors import InvalidInput
-from app.core.facts import History, Scalar
+from app.core.facts import Scalar
 from app.core.flow import FlowDefinition, PlanChangeOffer
 from app.core.flow_check import offers_of
 from app.core.world import World
@@ -58,6 +58,27 @@ class _Billing:
     is_verified: bool = False
 
 
+async def enter(
+    ports: SessionPorts, *, token_sha256: str, browser_sha256: str, accept_language: str | None
+) -> tuple[str, str | None]:
+    """Exchange a link for a session of this browser and open it; its id, and what `open_session` returns.
+
+    Raises links.LinkUnknown and links.LinkNotUsable, as `service.begin` does.
+    """
+    now = ports.clock.now()
+    session_id, order = await ports.database.write(
+        _begin,
+        ports,
+        token_sha256=token_sha256,
+        browser_sha256=browser_sha256,
+        accept_language=accept_language,
+        now=now,
+    )
+    if order is None:
+        return session_id, await open_session(ports, session_id)
+    return session_id, await _carry_out(ports, session_id, order, now)
+
+
 async def open_session(ports: SessionPorts, session_id: str) -> str | None:
     """Open the session if it is this process's to open; otherwise wait, within the deadline, for whoever does it.
 
@@ -70,16 +91,36 @@ async def open_session(ports: SessionPorts, session_id: str) -> str | None:
     if order is None:
         await _wait_for_another(ports, session_id)
         return None
+    return await _carry_out(ports, session_id, order, now)
+
+
+async def _carry_out(ports: SessionPorts, session_id: str, order: _Order, now: datetime) -> str | None:
     billing, data = await _ask_both(ports, session_id, order, now)
-    history = await ports.database.read(
-        queries.history_of,
-        app_id=order.environment.app_id,
-        customer_id=billing.customer.id if billing.customer else order.customer_id,
-        subscription_ids=[s.id for s in billing.subscriptions],
+    return await ports.database.write(_store, ports, session_id, order, billing, data, now)
+
+
+def _begin(
+    db: Session,
+    ports: SessionPorts,
+    *,
+    token_sha256: str,
+    browser_sha256: str,
+    accept_language: str | None,
+    now: datetime,
+) -> tuple[str, _Order | None]:
+    """Exchange and claim in one transaction; nobody else can have claimed what did not exist."""
+    begun = service.begin(
+        db,
+        token_sha256=token_sha256,
+        browser_sha256=browser_sha256,
+        accept_language=accept_language,
+        holder=ports.holder,
         now=now,
-        besides=session_id,
     )
-    return await ports.database.write(_store, ports, session_id, order, billing, data, history, now)
+    if begun.opened is None:
+        return begun.session_id, None
+    begun.opened.revision = 1  # as _claim leaves it
+    return begun.session_id, _order(db, begun.opened, ports, is_first=True, now=now)
 
 
 def _claim(db: Session, *, session_id: str, ports: SessionPorts, now: datetime) -> _Order | None:
@@ -215,7 +256,6 @@ def _store(
     order: _Order,
     billing: _Billing,
     data: CustomerData,
-    history: dict[str, History],
     now: datetime,
 ) -> str | None:
     row = queries.lock_session(db, session_id)
@@ -224,8 +264,16 @@ def _store(
     row.data_call_reason = data.reason or (
         f"dropped: {', '.join(data.dropped)}"[:500] if data.dropped else None
     )
-    if order.endpoint is not None:
+    if order.endpoint is not None and (data.is_failure or order.environment.customer_data_failures):
         connections.count_customer_data(db, app_id=row.app_id, has_failed=data.is_failure, now=now)
+    history = queries.history_of(
+        db,
+        app_id=row.app_id,
+        customer_id=billing.customer.id if billing.customer else order.customer_id,
+        subscription_ids=[s.id for s in billing.subscriptions],
+        now=now,
+        besides=session_id,
+    )
     world = World(
         mode=row.mode,
         locale=order.locale,

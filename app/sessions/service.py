@@ -69,8 +69,10 @@ class SessionNotYours(NotFound):
 
 @dataclass(frozen=True, slots=True)
 class Begun:
+    """The browser's session; `opened` is its row where it is new and still has to be opened."""
+
     session_id: str
-    is_new: bool
+    opened: CancelSession | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +124,15 @@ def begin(
     link = links.hold(db, token_sha256=token_sha256)
     known = find_of_link(db, link=link, browser_sha256=browser_sha256, now=now)
     if known is not None:
-        return Begun(known, is_new=False)
+        return Begun(known)
     session_id = new_id("cs")
     links.exchange(db, link, session_id=session_id, browser_sha256=browser_sha256, now=now)
     environment = db.get_one(Environment, link.app_id)
-    version = flows.get_published(db, environment.organization_id)
     session = CancelSession(
         id=session_id,
         app_id=link.app_id,
         link_id=link.id,
-        flow_version_id=version.id,
+        flow_version_id=flows.get_published_id(db, environment.organization_id),
         customer_id=link.customer_id,
         subscription_id=link.subscription_id,
         mode=environment.mode,
@@ -146,9 +147,14 @@ def begin(
         opening_until=now + OPENING_LEASE,
         data_call_claimed_at=now if environment.customer_data_url else None,
         state=SessionState().to_json(),
+        # Named although they are the defaults: finding those out takes longer than all the rest.
+        steps_viewed=[],
+        explanations=[],
+        facts={},
+        snapshot={},
     )
     db.add(session)
-    return Begun(session.id, is_new=True)
+    return Begun(session.id, opened=session)
 
 
 def find_standing(db: Session, *, session_id: str, browser_sha256: str, now: datetime) -> Standing:
@@ -254,7 +260,8 @@ def open_with(
     row.opening_by = row.opening_until = None
     walk = Walk(row.id, flows.load(db, row.flow_version_id), world, now)
     decision = open_walk(walk, subscription_id=subscription_id)
-    row.subscription_id = decision.state.subscription_id  # not what was asked for, where the customer has no such one
+    # Not what was asked for, where the customer has no such one.
+    row.subscription_id = decision.state.subscription_id
     started = session_started(
         session_id=row.id,
         customer_id=row.customer_id,
