@@ -3,11 +3,11 @@ that was said, makes no offer twice and no change that nobody waits for, and let
 
 from dataclasses import replace
 from datetime import timedelta
+from random import Random
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from app.core.answers import MAX_TEXT
 from app.core.billing import Cancel, Capability, Change, Uncancel
@@ -77,7 +77,12 @@ def flows(draw: st.DrawFn) -> FlowDefinition:
     def rules() -> st.SearchStrategy[Any]:
         about_reason = {"attribute": "session.reason", "op": "in", "value": reasons[:2]}
         trial = {"attribute": "subscription.status", "op": "eq", "value": "trial"}
-        simple = [None] * 6 + [{"attribute": "vip", "op": "exists"}, trial, {"not": trial}]
+        tomorrow = {
+            "attribute": "subscription.tenure_days",
+            "op": "gte",
+            "value": 539,
+        }  # true from midnight on
+        simple = [None] * 6 + [{"attribute": "vip", "op": "exists"}, trial, tomorrow, {"not": tomorrow}]
         return st.sampled_from([*simple, about_reason, {"not": about_reason}] if reasons else simple)
 
     def offers(at_most: int) -> list[dict[str, Any]]:
@@ -163,135 +168,66 @@ def made_by(change: Change, subscription: DirectSubscription, now: Any) -> Direc
             return subscription
 
 
-# --- What a browser may send ----------------------------------------------------------------------------------------
-
-GARBAGE = st.sampled_from(
-    ["", " ", "x" * 10_000, "👩‍👩‍👧" * 900, "<b>&amp;", "{{name|x}}", "../confirm", "None"]
-)
-TEXTS = st.one_of(st.none(), st.text(max_size=20), st.just("A whole sentence."), GARBAGE)
+# --- Customers who press ----------------------------------------------------------------------------------------------
 
 
-BUTTONS: tuple[Command, ...] = (
-    *(UndoCancel(), UndoCancel(), ResumeNow(), Retry(), Retry(), GoOn()),
-    *(ConfirmCancel(), ConfirmCancel(has_acknowledged=True)),
-)
+class Customer:
+    """One customer, session after session, and what has to hold after every command."""
 
-
-class Visit(RuleBasedStateMachine):
-    """One customer who presses whatever there is, with forms of other tabs and other days."""
-
-    @initialize(
-        definition=st.one_of(flows(), st.just(DEMO_FLOW)),
-        seen=worlds(),
-        named=st.sampled_from([None, "sub_0", "sub_x"]),
-    )
-    def open(self, definition: FlowDefinition, seen: World, named: str | None) -> None:
+    def __init__(self, definition: FlowDefinition, seen: World, named: str | None) -> None:
         self.walk = Walk("cs_0", definition, seen, NOW)
         self.sessions = 0
-        self._open(named)
+        self.open(named)
 
-    def _open(self, named: str | None) -> None:
+    def open(self, named: str | None) -> None:
         self.sessions += 1
         self.walk = replace(self.walk, session_id=f"cs_{self.sessions}")
         self.state = SessionState()
         self.effect_ids: set[str] = set()
         self._check(open_walk(self.walk, subscription_id=named), None)
 
-    def _ids(self) -> st.SearchStrategy[str]:
-        known = [stop.id for stop in find_path(self.walk, self.state).stops]
-        return st.one_of(st.sampled_from([*known, *(s.id for s in self.walk.flow.steps)]), GARBAGE)
+    def fitting(self) -> list[Command]:
+        state = self.state
+        match state.phase:
+            case Phase.WALKING:
+                return self._at_stop()
+            case Phase.WORKING:
+                asked = state.pending
+                effect_id = asked.effect_id if asked else ""
+                failed = Settle(effect_id, False, reason="refused", can_retry=True)
+                return [failed, CancelNow(), Settle(effect_id, True)]
+            case Phase.TROUBLE:
+                return [Retry(), GoOn(), CancelNow(), Keep()]
+            case Phase.SCHEDULED | Phase.FINISHED:
+                return [UndoCancel()]
+            case Phase.PAUSED:
+                return [ResumeNow(), GoOn(), CancelNow()]
+            case _:
+                return [ChooseSubscription(s.id) for s in self.walk.world.live_subscriptions()]
 
-    def _answers(self) -> st.SearchStrategy[AnswerStep]:
-        reasons = [reason.id for step in self.walk.flow.steps for reason in getattr(step, "reasons", ())]
-        given = st.one_of(st.none(), st.sampled_from([*reasons, "none-such"]), GARBAGE)
-        follow_ups = st.one_of(TEXTS, st.sampled_from(["a", "b", "c"]))
-        return st.builds(AnswerStep, self._ids(), given, follow_ups, TEXTS, st.booleans())
+    def _at_stop(self) -> list[Command]:
+        path = find_path(self.walk, self.state)
+        stop, settled = path.current, [Settle(p.effect_id, False) for p in self.state.withdrawn]
+        again: list[Command] = [AcceptOffer(s.record.decision_id) for s in path.behind if s.record]
+        if stop.kind == "confirm":
+            return [ConfirmCancel(has_acknowledged=True), *again, *settled]
+        if stop.record is not None:
+            shown = stop.record.shown
+            option = shown.options[-1].id if shown.options else "2027-01-05"
+            return [AcceptOffer(shown.decision_id, option), DeclineOffer(shown.decision_id), *again]
+        whole = AnswerStep(stop.id, text="A whole sentence.")
+        reasons = [reason.id for reason in getattr(stop.step, "reasons", ())]
+        said: list[Command] = [
+            replace(whole, reason=reason, follow_up=follow_up)
+            for reason in reasons
+            for follow_up in ("A whole sentence.", "a")
+        ]
+        return [*said, CancelNow(whole)] if said else [whole]
 
-    def _fitting(self) -> st.SearchStrategy[AnswerStep]:
-        """An answer to where the customer stands, so that walks get far."""
-        stop = find_path(self.walk, self.state).current
-        reasons = [reason.id for reason in getattr(stop.step, "reasons", ())] or [None]
-        return st.builds(
-            AnswerStep,
-            st.just(stop.id),
-            st.sampled_from(reasons),
-            st.sampled_from([None, "a", "A whole sentence."]),
-            st.just("A whole sentence."),
-        )
-
-    def _options(self, decision_id: str) -> st.SearchStrategy[str | None]:
-        record = self.state.offer(decision_id)
-        listed = [option.id for option in record.shown.options] if record else []
-        return st.one_of(st.none(), st.sampled_from([*listed, "2027-01-05"]), GARBAGE)
-
-    @rule(data=st.data())
-    def say(self, data: st.DataObject) -> None:
-        self._send(data.draw(self._answers()))
-
-    @rule(data=st.data())
-    def say_what_fits(self, data: st.DataObject) -> None:
-        self._send(data.draw(self._fitting()))
-
-    @precondition(lambda self: self._is_at_offer())
-    @rule(accepts=st.integers(0, 2), which=st.integers(0, 2))
-    def answer_the_offer_shown(self, accepts: int, which: int) -> None:
-        shown = self.state.offers[-1].shown
-        option = shown.options[which % len(shown.options)].id if shown.options else "2027-01-05"
-        self._send(AcceptOffer(shown.decision_id, option) if accepts else DeclineOffer(shown.decision_id))
-
-    @precondition(lambda self: self.state.offers)
-    @rule(data=st.data(), accepts=st.booleans())
-    def answer_an_offer(self, data: st.DataObject, accepts: bool) -> None:
-        known = [offer.decision_id for offer in self.state.offers]
-        decision_id = data.draw(st.one_of(st.sampled_from([known[-1], *known]), GARBAGE))
-        options = self._options(decision_id)
-        self._send(AcceptOffer(decision_id, data.draw(options)) if accepts else DeclineOffer(decision_id))
-
-    @precondition(lambda self: len(self.state.views) > 2 or self.state.phase is not Phase.WALKING)
-    @rule(data=st.data(), has_draft=st.booleans())
-    def leave(self, data: st.DataObject, has_draft: bool) -> None:
-        self._send(CancelNow(data.draw(self._answers()) if has_draft else None))
-
-    @rule(command=st.sampled_from(BUTTONS))
-    def press(self, command: Command) -> None:
-        self._send(command)
-
-    @precondition(lambda self: len(self.state.views) > 4 or self.state.phase is not Phase.WALKING)
-    @rule()
-    def stay(self) -> None:
-        self._send(Keep())
-
-    @precondition(lambda self: self.state.phase is Phase.FINISHED)
-    @rule()
-    def come_again(self) -> None:
-        """The same customer, by a new link."""
-        self._open(None)
-
-    @precondition(lambda self: self.state.phase is Phase.CHOOSING)
-    @rule(chosen=st.one_of(st.sampled_from(["sub_0", "sub_1"]), GARBAGE))
-    def choose(self, chosen: str) -> None:
-        self._send(ChooseSubscription(chosen))
-
-    @precondition(lambda self: self.effect_ids)
-    @rule(data=st.data(), is_applied=st.booleans(), can_retry=st.booleans())
-    def hear_of_a_change(self, data: st.DataObject, is_applied: bool, can_retry: bool) -> None:
-        effect_id = data.draw(st.sampled_from([*sorted(self.effect_ids), "eff_unknown"]))
-        asked = self.state.unsettled(effect_id)
-        subscription = self.walk.world.find_subscription(self.state.subscription_id)
-        if is_applied and asked and subscription:
-            settled = made_by(asked.change, subscription, self.walk.now)
-            self.walk = replace(self.walk, world=self.walk.world.with_subscription(settled))
-        self._send(Settle(effect_id, is_applied, reason="refused", can_retry=can_retry))
-
-    @rule(minutes=st.sampled_from([0, 1, 90, 1_300]))
     def wait(self, minutes: int) -> None:
         before = self._place()
         self.walk = replace(self.walk, now=self.walk.now + timedelta(minutes=minutes))
         assert self._place() == before, "a screen changed by being left open"
-
-    def _is_at_offer(self) -> bool:
-        is_walking = self.state.phase is Phase.WALKING
-        return is_walking and find_path(self.walk, self.state).current.kind == "offer"
 
     def _place(self) -> tuple[str, ...]:
         is_walking = self.state.phase is Phase.WALKING
@@ -299,9 +235,18 @@ class Visit(RuleBasedStateMachine):
             tuple(s.id for s in find_path(self.walk, self.state).stops) if is_walking else (self.state.phase,)
         )
 
+    def _make(self, effect_id: str) -> None:
+        asked = self.state.unsettled(effect_id)
+        subscription = self.walk.world.find_subscription(self.state.subscription_id)
+        if asked and subscription:
+            made = made_by(asked.change, subscription, self.walk.now)
+            self.walk = replace(self.walk, world=self.walk.world.with_subscription(made))
+
     # --- What holds after every command -----------------------------------------------------------------------------
 
-    def _send(self, command: Command) -> None:
+    def send(self, command: Command) -> None:
+        if isinstance(command, Settle) and command.is_applied:
+            self._make(command.effect_id)
         decision = advance(self.walk, self.state, command)
         assert decision == advance(self.walk, self.state, command), "the same command, another decision"
         if type(command) not in TRANSITIONS[self.state.phase] or decision.mistakes:
@@ -398,5 +343,55 @@ class Visit(RuleBasedStateMachine):
         assert is_asked or gone.outcome is Outcome.MANUAL_CANCELLATION_REQUESTED
 
 
-TestVisit = Visit.TestCase
-TestVisit.settings = settings(max_examples=60, stateful_step_count=30)
+# --- What a browser may send ----------------------------------------------------------------------------------------
+
+GARBAGE = ("", " ", "x" * 10_000, "👩‍👩‍👧" * 900, "<b>&amp;", "{{name|x}}", "../confirm", "None")
+
+
+def anything(customer: Customer, pick: Random) -> Command:
+    """A command of another tab, another day, or nobody's: ids that are stale, unknown or no ids at all."""
+    state, steps = customer.state, customer.walk.flow.steps
+    reasons = [reason.id for step in steps for reason in getattr(step, "reasons", ())]
+    shown = [offer.decision_id for offer in state.offers]
+    options = [option.id for offer in state.offers for option in offer.shown.options]
+    said = AnswerStep(
+        pick.choice([*(step.id for step in steps), *GARBAGE]),
+        reason=pick.choice([*reasons, *reasons, None, *GARBAGE]),
+        follow_up=pick.choice(["a", "A whole sentence.", None, *GARBAGE]),
+        text=pick.choice(["A whole sentence.", None, *GARBAGE]),
+        is_skip=pick.random() < 0.2,
+    )
+    decision_id = pick.choice([*shown, *shown, *GARBAGE])
+    effect_id = pick.choice([*sorted(customer.effect_ids), "eff_unknown"])
+    commands: list[Command] = [
+        *(said, said, CancelNow(said), CancelNow(), Keep(), GoOn(), Retry(), ResumeNow(), UndoCancel()),
+        *(AcceptOffer(decision_id, pick.choice([*options, None, *GARBAGE])), DeclineOffer(decision_id)),
+        *(ConfirmCancel(), ConfirmCancel(has_acknowledged=True)),
+        ChooseSubscription(pick.choice(["sub_0", "sub_1", *GARBAGE])),
+        Settle(effect_id, pick.random() < 0.5, reason="late", can_retry=pick.random() < 0.5),
+    ]
+    return pick.choice(commands)
+
+
+@settings(max_examples=80)
+@given(
+    definition=st.one_of(flows(), st.just(DEMO_FLOW)),
+    seen=worlds(),
+    named=st.sampled_from([None, None, "sub_0", "sub_x"]),
+    pick=st.randoms(use_true_random=True),
+)
+def test_whatever_is_pressed_the_walk_holds(
+    definition: FlowDefinition, seen: World, named: str | None, pick: Random
+) -> None:
+    customer = Customer(definition, seen, named)
+    for _ in range(60):
+        chance = pick.random()
+        fitting = customer.fitting()
+        if customer.state.phase is Phase.FINISHED and chance < 0.3:
+            customer.open(None)
+        elif chance < 0.1:
+            customer.wait(pick.choice([0, 1, 90, 1_300]))
+        elif chance < 0.7 and fitting:
+            customer.send(pick.choice(fitting))
+        else:
+            customer.send(anything(customer, pick))
