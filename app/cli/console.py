@@ -16,6 +16,7 @@ from typing import Any, Final
 import click
 from sqlalchemy.exc import DBAPIError
 
+from app.accounts.service import EnvironmentNotFound
 from app.adapters.clock import SystemClock
 from app.adapters.vault import SealBroken, Vault
 from app.core.errors import AppError, Unavailable
@@ -61,6 +62,8 @@ def _failure(error: Exception) -> Failed:
             return Failed(*str(error).splitlines())
         case Unavailable() | DBAPIError():
             return Failed("The database cannot be used. Check DATABASE_URL, and that the database runs.")
+        case EnvironmentNotFound():
+            return Failed(f"{error.user_message} `leavewell orgs show ORG` tells an organization's.")
         case AppError() if error.fields:
             return Failed(
                 *(

@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
@@ -20,6 +20,7 @@ from app.core.errors import InvalidInput
 from app.core.facts import History, parse_attributes
 from app.core.fields import Shape, field_errors
 from app.core.world import World
+from app.links.forms import Locale
 
 Count = Annotated[int, Field(ge=0, le=10_000)]
 
@@ -65,8 +66,8 @@ class CustomerFile(Shape):
     history: HistoryShape = HistoryShape()
     prices: list[DirectPrice] = []
     coupons: list[DirectCoupon] = []
-    locale: str = "en"
-    mode: str = "test"
+    locale: Locale = "en"
+    mode: Literal["live", "test"] = "test"
 
 
 def read_world(text: str, filename: str, *, capabilities: frozenset[Capability], now: datetime) -> World:

@@ -11,6 +11,7 @@ from sqlmodel import Session
 
 from app.accounts import queries as accounts_queries
 from app.accounts import service as accounts
+from app.adapters.billing import registry
 from app.adapters.billing.registry import PROVIDERS
 from app.adapters.standard_webhooks import BadSecret, check_secrets, new_secret
 from app.adapters.vault import Vault
@@ -62,7 +63,7 @@ def create_organization(db: Session, *, name: str, slug: str | None = None, now:
     if not name or len(name) > MAX_NAME or not name.isprintable():
         problems.append(FieldError("name", f"Must be 1 to {MAX_NAME} characters on one line."))
     slug = slug or _slug_of(name)
-    if not _SLUG.fullmatch(slug):
+    if not problems and not _SLUG.fullmatch(slug):
         problems.append(
             FieldError("slug", "Must be 1 to 40 lower-case letters, digits and hyphens, such as acme-notes.")
         )
@@ -145,13 +146,20 @@ def set_provider(
     """How the environment's billing system is reached. Raises InvalidInput with the names of the provider's fields."""
     environment = accounts.get_environment(db, app_id)
     kind = PROVIDERS.get(provider)
-    urls = {field.name for field in kind.credential_fields if field.kind == "url"} if kind else set()
+    urls = [field.name for field in kind.credential_fields if field.kind == "url"] if kind else []
+    try:
+        registry.check_config(provider, config)
+        problems: tuple[FieldError, ...] = ()
+    except InvalidInput as error:
+        problems = error.fields
+    named = {problem.field for problem in problems}
     _raise(
+        *problems,
         *(
-            FieldError(name, problem)
-            for name, value in config.items()
-            if name in urls and value and (problem := outbound_problem(value, allowed))
-        )
+            _wrong(name, outbound_problem(config[name], allowed))
+            for name in urls
+            if name in config and name not in named
+        ),
     )
     is_known = environment.provider == provider and connections.config_of(environment, vault) == config
     if is_known:
@@ -252,7 +260,7 @@ def set_locale(db: Session, *, app_id: str, locale: str) -> Environment:
     environment = accounts.get_environment(db, app_id)
     is_tag = re.fullmatch(LOCALE, locale, re.ASCII) is not None
     _raise(_wrong("locale", None if is_tag else "Must be a language tag such as en or de-AT."))
-    environment.locale = locale
+    environment.locale = locale.replace("_", "-")
     return environment
 
 
