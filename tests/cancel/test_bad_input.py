@@ -1,13 +1,16 @@
 """Every field of every form with what nobody should send: the right status, a message at the field, nothing lost."""
 
 import itertools
+from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
 
+from app.db.database import Database
 from app.web.security import BROWSER_COOKIE, browser_cookie, new_browser
-from tests.support.desk import Desk, root_of
+from tests.support.clock import FakeClock
+from tests.support.desk import BillingServer, Desk, desk_of, root_of
 from tests.support.pages import FROM_A_PAGE, FROM_US, Page
 
 FORM = "application/x-www-form-urlencoded"
@@ -184,7 +187,7 @@ async def test_an_option_that_is_none(desk: Desk) -> None:
         for value in values:
             wrong = Page(await post(desk, page, [("option", value), ("action", "accept")]))
             assert wrong.status == 422
-            assert "Choose one of the options" in wrong.text
+            assert "There is a problem" in wrong.text
             assert "<script>alert" not in wrong.response.text
     assert (desk.effects(), desk.billed()) == ([], [])
 
@@ -221,6 +224,44 @@ async def test_a_box_that_must_be_ticked(desk: Desk) -> None:
     for value in ("", SCRIPT, "x" * 10_000):
         assert (await post(desk, page, [("acknowledge", value), ("action", "nothing")])).status_code == 303
     assert desk.effects() == []
+
+
+STRICT = """
+version: 1
+name: Strict
+steps:
+  - kind: survey
+    id: why
+    required: true
+    reasons: [{ id: other, label: Something else }]
+  - { kind: feedback, id: more, required: true, min_length: 5 }
+  - { kind: confirm, id: confirm, timing: period_end, acknowledge: I know that my notes are deleted }
+"""
+
+
+async def test_what_is_required_is_asked_for_at_its_field_and_the_exit_still_works(
+    database: Database, clock: FakeClock, tmp_path: Path, billing_server: BillingServer
+) -> None:
+    async with desk_of(database, clock, tmp_path, billing_server, flow_text=STRICT) as desk:
+        visit = desk.visitor
+        page = await desk.enter()
+        assert "Skip this" not in page.buttons
+        for action in ("continue", "skip"):
+            wrong = Page(await post(desk, page, [("action", action)]))
+            assert (wrong.status, wrong.by_id("reason-error").text) == (422, "Choose a reason")
+        page = await visit.submit(page, "Continue", {"reason": "other"})
+        for text, message in (("", "Write a few words"), ("   ", "Write a few words")):
+            wrong = await visit.submit(page, "Continue", {"feedback": text}, status=422)
+            assert wrong.by_id("feedback-error").text == message
+        wrong = await visit.submit(page, "Continue", {"feedback": "oh"}, status=422)
+        assert wrong.by_id("feedback-error").text == "Write at least 5 characters"
+        assert wrong.value("feedback") == "oh"
+        page = await visit.submit(wrong, "Cancel now")
+        wrong = await visit.submit(page, "Cancel my subscription", status=422)
+        assert wrong.by_id("acknowledge-error").text == "Tick the box to go on"
+        assert desk.effects() == []
+        page = await visit.submit(wrong, "Cancel my subscription", {"acknowledge": True})
+        assert page.h1 == "Your subscription is canceled"
 
 
 async def test_of_a_field_sent_twice_the_last_counts(desk: Desk) -> None:

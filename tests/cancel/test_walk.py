@@ -259,10 +259,29 @@ async def test_a_change_that_was_refused_leaves_two_ways_on(desk: Desk) -> None:
 
 
 async def test_a_cancellation_the_merchant_must_carry_out_is_never_called_done(desk: Desk) -> None:
+    (subscription,) = desk.store.list_subscriptions("test", "cus_ben", desk.clock.now())
+    item = subscription["items"][0]
+    subscription["items"] = [item, {**item, "id": "another"}]
+    customer = desk.store.find_customer("test", "cus_ben")
+    assert customer is not None
+    desk.store.put_customer("test", customer, [subscription])
+    page = await desk.at_offer("price")
+    assert page.h1 == "What ends"  # nothing is offered that could not be carried out
+    page = await desk.visitor.submit(page, "Cancel now")
+    assert "Sending it does not cancel yet" in page.text
+    page = await desk.visitor.submit(page, "Request cancellation")
+    assert page.h1 == "We have your cancellation request"
+    assert "is canceled" not in page.text
+    assert (desk.session().outcome, desk.effects()) == ("manual_cancellation_requested", [])
+    assert desk.told()[-2:] == ["cancellation.manual_required", "session.completed"]
+
+
+async def test_a_subscription_that_ended_elsewhere_meanwhile_is_not_cancelled_again(desk: Desk) -> None:
     page = await desk.at_confirm()
     desk.store.act("test", "sub_ben_pro", "cancel", {"timing": "now"}, "elsewhere", desk.clock.now())
     page = await desk.visitor.submit(page, "Cancel my subscription")
-    assert desk.session().outcome in ("canceled", "manual_cancellation_requested")
+    assert page.h1 == "Your subscription is canceled"
+    assert desk.billed() == ["cancel"]
     assert desk.subscription()["status"]["name"] == "canceled"
 
 

@@ -2,6 +2,7 @@
 and a visitor at the door."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -126,6 +127,8 @@ class BillingServer:
     def __init__(self) -> None:
         self.app: Litestar | None = None
         self.url = ""
+        self._calls = 0
+        self._changed = threading.Condition()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":  # type: ignore[comparison-overlap]  # Litestar types requests only
@@ -134,7 +137,21 @@ class BillingServer:
                 await send({"type": f"lifespan.{answer}.complete"})  # type: ignore[misc,arg-type]
             return
         assert self.app is not None, "no test has put its billing service here"
-        await self.app(scope, receive, send)
+        self._count(1)
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._count(-1)
+
+    def wait_until_idle(self) -> None:
+        """Return once no call uses the store any more, so that it can be closed."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._calls == 0, timeout=5), "a billing call never ends"
+
+    def _count(self, change: int) -> None:
+        with self._changed:
+            self._calls += change
+            self._changed.notify_all()
 
 
 @contextmanager
@@ -256,6 +273,7 @@ async def desk_of(
         if any(faults.held.values()):  # calls that still hang would keep the server from stopping
             key = {"Authorization": f"Bearer {BILLING_KEY}"}
             await asyncio.to_thread(httpx.post, f"{billing.url}/faults/release", headers=key)
+        await asyncio.to_thread(billing.wait_until_idle)
         store.close()
 
 
