@@ -13,6 +13,7 @@ PAGE = "app_id = 'a' AND (created_at, id) < ('2026', 'x') ORDER BY created_at DE
     [
         f"SELECT * FROM cancel_sessions WHERE {PAGE}",
         f"SELECT * FROM cancel_links WHERE {PAGE}",
+        f"SELECT * FROM cancel_links WHERE customer_id = 'c' AND {PAGE}",
         f"SELECT * FROM events WHERE {PAGE}",
         "SELECT * FROM cancel_sessions WHERE app_id = 'a' AND customer_id = 'c' AND created_at > '2026'",
         "SELECT * FROM cancel_sessions WHERE link_id = 'l' AND browser_sha256 = 'b'",

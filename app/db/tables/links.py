@@ -13,7 +13,10 @@ class CancelLink(Table, table=True):
     """A minted link. The token itself is nowhere stored, only the SHA-256 of the id inside it."""
 
     __tablename__ = "cancel_links"
-    __table_args__ = (Index(None, "app_id", "created_at", "id"),)  # the list, newest first, by cursor
+    __table_args__ = (
+        Index(None, "app_id", "created_at", "id"),  # the list, newest first, by cursor
+        Index(None, "app_id", "customer_id", "created_at", "id"),  # the same, of one customer
+    )
 
     id: str = Field(primary_key=True)  # lnk_…
     app_id: str = Field(foreign_key="environments.app_id")

@@ -124,6 +124,11 @@ def upgrade() -> None:
         sa.UniqueConstraint("token_sha256", name="uq_cancel_links_token_sha256"),
     )
     op.create_index("ix_cancel_links_app_id_created_at_id", "cancel_links", ["app_id", "created_at", "id"])
+    op.create_index(
+        "ix_cancel_links_app_id_customer_id_created_at_id",
+        "cancel_links",
+        ["app_id", "customer_id", "created_at", "id"],
+    )
 
     op.create_table(
         "idempotency_records",
