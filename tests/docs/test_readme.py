@@ -74,7 +74,7 @@ def test_the_five_minutes_lead_to_the_first_screen(tmp_path: Path, monkeypatch: 
             if name not in told and (found := re.search(pattern, printed)):
                 told[name] = found[0]
     assert "todo" not in terminal.run(f"leavewell setup show {told['app']}")
-    serve = [BIN / "leavewell", "serve"]
+    serve = [str(BIN / "leavewell"), "serve"]
     with server.started(serve, env=terminal.env, log=tmp_path / "log") as leavewell:
         export, run = commands_of(start)
         terminal.run(
