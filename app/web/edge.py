@@ -10,14 +10,19 @@ import time
 from urllib.parse import quote_from_bytes
 
 import structlog
+from litestar import Request
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from app.web.problems import problem
 
 log = structlog.get_logger("leavewell.access")
 
-SECRET = re.compile(r"(?<![^/])(cl|ck|unch)_[^/]*", re.IGNORECASE)
+# Wherever one may begin: links get pasted with a bracket or a space before them, and keys in place of an id.
+SECRET = re.compile(r"(?<![a-z0-9_])(?:(cl|ck|unch)_[^/]*|(live|test)_[\w-]{16,})", re.IGNORECASE)
 QUIET = frozenset({"/healthz"})
 LONGEST_PATH = 200
+LARGEST_HEAD = 64 * 1024  # bytes of address and headers; uvicorn's parser has no limit of its own
 EVERY_ANSWER = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 ASCII = bytes(range(128)).decode()
 
@@ -53,7 +58,7 @@ class Edge:
 
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            await self._app(scope, receive, send_on)
+            await (self._app if _head_size(scope) <= LARGEST_HEAD else _refuse)(scope, receive, send_on)
         finally:
             level = logging.DEBUG if path in QUIET else logging.INFO
             milliseconds = round((time.perf_counter() - started) * 1000, 1)
@@ -61,7 +66,18 @@ class Edge:
             structlog.contextvars.unbind_contextvars("request_id")
 
 
+def _head_size(scope: HTTPScope) -> int:
+    lines = sum(len(name) + len(value) for name, value in scope["headers"])
+    return lines + len(scope["path"]) + len(scope["query_string"])
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer 431 without reading any of it."""
+    answer = problem(431, "headers_too_large", "The address and headers of the request are too large.")
+    await answer.to_asgi_response(None, Request(scope, receive, send))(scope, receive, send)
+
+
 def redact(path: str) -> str:
     """Return a path as it may be kept: tokens masked, nothing unprintable, not endless."""
-    masked = SECRET.sub(r"\1_***", path[:LONGEST_PATH])
+    masked = SECRET.sub(lambda found: f"{found[1] or found[2]}_***", path[:LONGEST_PATH])
     return "".join(character if character.isprintable() else "?" for character in masked)
