@@ -22,7 +22,7 @@ class World(BaseModel):
     no offers, and a cancellation waits for the provider.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     mode: str
     locale: str
