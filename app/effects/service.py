@@ -86,7 +86,8 @@ async def _send(
     try:
         applied = await provider.apply(request)
     except ProviderRefused as refused:
-        return Settlement(False, reason=refused.reason, message=refused.user_message)
+        # Asking once more costs nothing and may help where a person has mended something meanwhile.
+        return Settlement(False, reason=refused.reason, message=refused.user_message, can_retry=True)
     if not provider.reads_back:
         return Settlement(
             True,

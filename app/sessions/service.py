@@ -424,36 +424,34 @@ def _record(
 
 
 def _keep_offer(db: Session, row: CancelSession, offer: OfferRecord, *, is_new: bool, now: datetime) -> None:
-    if is_new:
-        kept = SessionOffer(
-            id=offer.decision_id,
-            session_id=row.id,
-            app_id=row.app_id,
-            customer_id=row.customer_id,
-            subscription_id=row.subscription_id,
-            offer_id=offer.shown.offer_id,
-            kind=offer.shown.kind,
-            placement=offer.placement,
-            presented_at=offer.presented_at,
-            status=offer.status,
-            shown=offer.shown.to_wire(),
-        )
-        db.add(kept)
-    else:
-        kept = db.get_one(SessionOffer, offer.decision_id)
-    kept.status = offer.status
-    kept.effect_id = offer.effect_id
+    standing: dict[str, Any] = {"status": offer.status, "effect_id": offer.effect_id}
     match offer.status:
         case OfferStatus.DECLINED:
-            kept.declined_at = offer.answered_at
+            standing["declined_at"] = offer.answered_at
         case OfferStatus.ACCEPTED:
-            kept.accepted_at = offer.answered_at
+            standing["accepted_at"] = offer.answered_at
         case OfferStatus.APPLIED:
-            kept.accepted_at, kept.settled_at = offer.answered_at, now
+            standing |= {"accepted_at": offer.answered_at, "settled_at": now}
         case OfferStatus.FAILED:
-            kept.settled_at = now
+            standing["settled_at"] = now
         case OfferStatus.PRESENTED:
             pass
+    if not is_new:
+        queries.change_offer(db, offer.decision_id, standing)
+        return
+    shown = {
+        "id": offer.decision_id,
+        "session_id": row.id,
+        "app_id": row.app_id,
+        "customer_id": row.customer_id,
+        "subscription_id": row.subscription_id,
+        "offer_id": offer.shown.offer_id,
+        "kind": offer.shown.kind,
+        "placement": offer.placement,
+        "presented_at": offer.presented_at,
+        "shown": offer.shown.to_wire(),
+    }
+    queries.add_offer(db, {**shown, **standing})
 
 
 def _keep_effect(
@@ -493,11 +491,10 @@ def _keep_effect(
 
 
 def _keep_explanations(row: CancelSession, considered: dict[str, Any]) -> None:
-    """Why each rule did or did not match, once for each place: as it was when the customer came there."""
-    known = {entry["at"] for entry in row.explanations}
-    fresh = [{"at": place, "why": why} for place, why in considered.items() if place not in known]
-    if fresh:
-        row.explanations = [*row.explanations, *fresh]
+    """Why each rule did or did not match, once for each place, as it was when it was last decided."""
+    known = {entry["at"]: entry["why"] for entry in row.explanations}
+    if any(known.get(at) != why for at, why in considered.items()):
+        row.explanations = [{"at": at, "why": why} for at, why in {**known, **considered}.items()]
 
 
 def _standing(db: Session, found: queries.Owned, now: datetime) -> Standing:

@@ -119,9 +119,11 @@ async def test_a_state_that_is_there_already_needs_no_change(
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.type)
-async def test_a_refusal_is_final_and_keeps_what_the_customer_may_read(change: Change) -> None:
+async def test_a_refusal_ends_the_change_and_may_be_tried_anew(change: Change) -> None:
     settled = await attempt(FakeBilling([active()], before=NO), change)
-    assert settled == Settlement(False, reason="card_expired", message="This card has expired.")
+    assert settled == Settlement(
+        False, reason="card_expired", message="This card has expired.", can_retry=True
+    )
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.type)
