@@ -30,7 +30,7 @@ from app.sessions.ports import SessionPorts
 from app.settings import LogFormat, Settings, WorkerPlace
 from app.web import logs
 from app.web.assets import Assets, static_file
-from app.web.deps import Ports, constants, dependencies
+from app.web.deps import Ports, after_ports, dependencies
 from app.web.edge import Edge
 from app.web.errors import on_exception
 from app.web.health import favicon, healthz, home, robots
@@ -76,7 +76,7 @@ def create_app(
         make_worker = worker_of
     app = Litestar(
         [*WEB, *FEATURES, links_api.router(settings.api_rate), docs.router, *extra_handlers],
-        dependencies={**dependencies(ports), **constants(session_ports=session_ports)},
+        dependencies={**dependencies(ports), **after_ports(session_ports=session_ports)},
         exception_handlers={Exception: on_exception},
         lifespan=[_lifespan(ports, make_worker, owns_database=database is None, owns_http=http is None)],
         logging_config=None,  # web/errors.py and web/edge.py log, without what a customer typed

@@ -20,7 +20,7 @@ from app.links.idempotency import Answer, IdempotencyKey, find_answer, keep_answ
 from app.links.service import LinkOrder
 from app.web.assets import READ
 from app.web.bodies import AnyRequest
-from app.web.deps import Ports, constants
+from app.web.deps import Ports, after_ports
 from app.web.problems import read_json
 from app.web.ratelimit import TokenBucket
 
@@ -58,7 +58,7 @@ class ApiRates:
 
 def router(per_minute: int) -> Router:
     """The handlers, with rate limits of their own."""
-    return Router(PATH, route_handlers=HANDLERS, dependencies=constants(rates=ApiRates(per_minute)))
+    return Router(PATH, route_handlers=HANDLERS, dependencies=after_ports(rates=ApiRates(per_minute)))
 
 
 @post("/")

@@ -1,11 +1,11 @@
 """Every SQL statement about sessions, their offers and a customer's history."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, func, or_, update
+from sqlalchemy import bindparam, func, insert, or_, update
 from sqlmodel import Session, col, select
 
 from app.core.billing import Pause, parse_change
@@ -25,6 +25,7 @@ _WITH_OWNER: Final = (
     .join(Organization, col(Organization.id) == Environment.organization_id)
     .where(col(CancelSession.id) == bindparam("session_id"))
 )
+_NEW_OFFER: Final = insert(SessionOffer)
 _LOCKED: Final = (
     select(CancelSession).where(col(CancelSession.id) == bindparam("session_id")).with_for_update()
 )
@@ -193,6 +194,15 @@ def withdraw(db: Session, effect_id: str, now: datetime) -> None:
         .where(col(Effect.id) == effect_id, col(Effect.status) == "pending")
         .values(withdrawn_at=now)
     )
+
+
+def add_offer(db: Session, values: Mapping[str, Any]) -> None:
+    """Write an offer that was shown, past the ORM: its session must be there."""
+    db.connection().execute(_NEW_OFFER, values)
+
+
+def change_offer(db: Session, decision_id: str, values: Mapping[str, Any]) -> None:
+    db.connection().execute(update(SessionOffer).where(col(SessionOffer.id) == decision_id).values(**values))
 
 
 def list_offers(db: Session, session_id: str) -> list[SessionOffer]:

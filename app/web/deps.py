@@ -1,7 +1,7 @@
 """What a handler may ask for by name. The ports are made once, in `app.main`, and never change."""
 
 from litestar.datastructures import State
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 
 from app.adapters.clock import Clock
 from app.adapters.http import OutboundHttp
@@ -59,6 +59,19 @@ def dependencies(ports: Ports) -> dict[str, Provide]:
 def constants(**values: object) -> dict[str, Provide]:
     """Return a provider for each value, by its name."""
     return {name: _constant(value) for name, value in values.items()}
+
+
+def after_ports(**values: object) -> dict[str, Provide]:
+    """As `constants`, each resolved after `ports`: for two that stand side by side Litestar starts a task group, and
+    that takes a tenth of a request."""
+    return {name: _after_ports(value) for name, value in values.items()}
+
+
+def _after_ports(value: object) -> Provide:
+    def provide(ports: NamedDependency[Ports]) -> object:
+        return value
+
+    return Provide(provide, sync_to_thread=False)
 
 
 def _constant(value: object) -> Provide:
