@@ -56,7 +56,7 @@ def create(
         }
         minted = at.database.write_sync(_mint, at, app_id, body)
     say(f"{at.settings.base_url}/cancel/{minted.token}")
-    remark(f"This is {minted.link.id}. It is not shown again; whoever has it is that customer.")
+    remark(f"This is {minted.id}. It is not shown again; whoever has it is that customer.")
 
 
 @links.command("list")

@@ -281,17 +281,17 @@ def link_shape(link: CancelLink, mode: Literal["live", "test"], now: datetime) -
 
 
 def minted_link(minted: Minted, mode: Literal["live", "test"], base_url: str) -> MintedLink:
-    link = minted.link
+    order = minted.order
     return MintedLink(
-        id=link.id,
+        id=minted.id,
         url=f"{base_url}/cancel/{minted.token}",
         token=minted.token,
-        expires_at=link.expires_at,
-        customer_id=link.customer_id,
-        subscription_id=link.subscription_id,
-        single_use=link.single_use,
+        expires_at=order.expires_at,
+        customer_id=order.customer_id,
+        subscription_id=order.subscription_id,
+        single_use=order.is_single_use,
         mode=mode,
-        created_at=link.created_at,
+        created_at=minted.created_at,
     )
 
 

@@ -32,9 +32,9 @@ _CONSUME: Final = (
 )
 
 
-def add_link(db: Session, link: CancelLink) -> None:
-    """Write a new link, past the ORM's unit of work: this is the hot path."""
-    db.connection().execute(_INSERT_LINK, link.model_dump())
+def add_link(db: Session, columns: Mapping[str, Any]) -> None:
+    """Write a new link, past the ORM: this is the hot path."""
+    db.connection().execute(_INSERT_LINK, columns)
 
 
 def consume(db: Session, *, token_sha256: str, browser_sha256: str, now: datetime) -> CancelLink | None:
