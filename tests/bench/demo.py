@@ -23,7 +23,7 @@ def folder() -> Iterator[Path]:
 @contextmanager
 def running(in_folder: Path) -> Iterator[ServerProcess]:
     """The demo with its data in that folder; started a second time it finds what it kept."""
-    command = [sys.executable, "-m", "demo", "--data", in_folder / "data"]
+    command: list[str | Path] = [sys.executable, "-m", "demo", "--data", in_folder / "data"]
     # Relative to the environment of a developer: what is set there is not what is measured.
     env = {"LEAVEWELL_API_RATE": "100000"}
     with server.started(command, env=env, log=in_folder / "demo.log") as process:

@@ -19,7 +19,7 @@ Start = Callable[[], AbstractContextManager[ServerProcess]]
 
 
 def measure() -> None:
-    rows = []
+    rows: list[Sequence[str]] = []
     run.begin()
     try:
         with demo.folder() as folder:

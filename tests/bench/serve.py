@@ -69,14 +69,16 @@ async def customer_data() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    app = {"leavewell": leavewell, "bare": bare, "outside": outside}[sys.argv[1]]()
-    uvicorn.run(
+    role = sys.argv[1]
+    app = {"leavewell": leavewell, "bare": bare, "outside": outside}[role]()
+    config = uvicorn.Config(
         app,
         host=os.environ["HOST"],
         port=int(os.environ["PORT"]),
         loop="uvloop",
         http="httptools",
-        log_config=None,
-        access_log=False,
+        access_log=role == "bare",  # ours has a log of its own, the merchant's systems are not measured
+        log_level="info" if role == "bare" else "warning",
         server_header=False,
     )
+    uvicorn.Server(config).run()

@@ -59,7 +59,7 @@ def against_bare() -> None:
                     handler, room.stock, ours, bare, asks_other=handler.bare, bar=handler.bar
                 )
                 rows += [result.row() for result in found]
-        title = f"Against a bare handler with the same reads, calls and write · {TITLES[kind]}"
+        title = f"Against a bare handler with the same reads, writes and calls · {TITLES[kind]}"
         report.table(title, ratios.head("ours", "bare"), rows)
 
 
