@@ -11,10 +11,11 @@ from app.adapters.billing import registry
 from app.adapters.billing.connection import Mode, Snapshot
 from app.adapters.clock import Clock
 from app.adapters.http import OutboundHttp
-from app.adapters.vault import Vault
+from app.adapters.vault import SealBroken, Vault
 from app.connections.customer_data import BREAKER_FAILURES, BREAKER_REST
 from app.core.billing import BillingProvider, Capability
 from app.core.direct import DirectCustomer, DirectSubscription
+from app.core.errors import FieldError, InvalidInput
 from app.db.tables.accounts import Environment
 
 
@@ -29,11 +30,16 @@ def connect(
 ) -> BillingProvider:
     """The environment's billing system, ready to be asked. What the merchant sent along is all that `direct` can see.
 
-    Raises InvalidInput for a connection that was never finished.
+    Raises InvalidInput for a connection that was never finished, or that no secret of ours opens any more.
     """
+    try:
+        config = config_of(environment, vault)
+    except SealBroken:
+        message = "Sealed with a secret that LEAVEWELL_SECRET no longer has."
+        raise InvalidInput(fields=[FieldError("provider_config", message)]) from None
     return registry.connect(
         environment.provider,
-        config_of(environment, vault),
+        config,
         http=http,
         clock=clock,
         mode=cast("Mode", environment.mode),

@@ -5,28 +5,6 @@ import hmac
 from datetime import datetime
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from app.core.fields import is_clean
-
-
-def origin_of(url: str) -> str | None:
-    """`https://shop.example` of a URL, default ports left out.
-
-    None for what is no web address, and for one that a browser might read otherwise than we do (space, backslash,
-    control characters, anything before an @).
-    """
-    if "\\" in url or not is_clean(url) or any(map(str.isspace, url)):
-        return None
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return None
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        return None
-    is_default = port in (None, 443 if parts.scheme == "https" else 80)
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}" if is_default else f"{parts.scheme}://{host}:{port}"
-
 
 def signature_of(*, session_id: str, result: str, timestamp: int, key: str) -> str:
     """Lower-case hex HMAC-SHA256 over `{session}.{result}.{t}` (DESIGN §2.12)."""

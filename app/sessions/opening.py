@@ -11,6 +11,7 @@ from typing import Final
 from sqlmodel import Session
 
 from app.accounts import service as accounts
+from app.adapters.vault import SealBroken
 from app.connections import customer_data
 from app.connections import service as connections
 from app.connections.customer_data import CustomerData, Endpoint
@@ -152,6 +153,9 @@ def _order(db: Session, row: CancelSession, ports: SessionPorts, *, is_first: bo
                 endpoint = _endpoint(db, ports, environment, environment.customer_data_url, link)
             except accounts.NoActiveKey:
                 skipped = "no_active_key"
+            except SealBroken:
+                _log.error("the keys of %s are sealed with a secret that is gone", environment.app_id)
+                skipped = "secret_missing"
     return _Order(
         environment=environment,
         flow=flows.load(db, row.flow_version_id),
