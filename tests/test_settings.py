@@ -57,7 +57,7 @@ def test_everything_can_be_set() -> None:
         base_url="https://leave.example.com",
         database_url="postgresql://ann:pw@db.internal/leavewell",
         database_pool=12,
-        host="0.0.0.0",  # noqa: S104
+        host="0.0.0.0",  # noqa: S104 - only read, not bound
         port=80,
         allowed_networks=(ip_network("10.0.0.0/8"), ip_network("fd00::/8"), ip_network("192.0.2.7/32")),
         trusted_proxies=(ip_network("172.16.0.0/12"),),
@@ -186,7 +186,7 @@ def test_a_host_that_is_none(host: str) -> None:
 
 
 def test_the_world_needs_to_know_its_address() -> None:
-    problem = the_problem(HOST="0.0.0.0")  # noqa: S104
+    problem = the_problem(HOST="0.0.0.0")  # noqa: S104 - only read, not bound
     assert problem.startswith("LEAVEWELL_BASE_URL is missing")
 
 

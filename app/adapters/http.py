@@ -277,10 +277,10 @@ class _Stream(httpcore.AsyncNetworkStream):
     def __init__(self, dialled: httpcore.AsyncNetworkStream) -> None:
         self._dialled = dialled
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's signature
         return await self._dialled.read(max_bytes, timeout)
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's signature
         await self._dialled.write(buffer, timeout)
 
     async def aclose(self) -> None:

@@ -17,7 +17,7 @@ from app.db.tables.outbox import OutboxJob
 TOPIC = "outbox"  # named at each commit that leaves a job for the worker
 MAX_ERROR_LENGTH = 500
 
-_jobs = cast(Table, OutboxJob.__table__)  # type: ignore[attr-defined]
+_jobs = cast(Table, OutboxJob.__table__)  # type: ignore[attr-defined]  # SQLModel adds it
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ class Frame:
     """What `layouts/hosted.html` draws around a screen. The defaults are a page that names no organization.
 
     `title` is the screen's heading. `exit` shows "Cancel now", which submits the form `#step`; `action` is
-    that form's address. `notice` is a sentence before the heading (a stale tab). `refresh_seconds` makes a
+    that form's address. `notice` is a sentence before the heading. `refresh_seconds` makes a
     page without JavaScript load itself again. `theme` is the style sheet of app/cancel/theme.py.
     """
 
@@ -27,7 +27,6 @@ class Frame:
     exit: bool = False
     back_href: str | None = None
     csrf_token: str | None = None
-    revision: int | None = None
     action: str = ""
     errors: tuple[FieldError, ...] = ()
     notice: str | None = None

@@ -143,7 +143,7 @@ async def test_the_sweep_closes_hundreds_in_one_go(desk: Desk) -> None:
     await desk.enter()
     row = desk.session()
 
-    def copy(db, count):  # type: ignore[no-untyped-def]
+    def copy(db, count):
         for number in range(count):
             db.add(CancelSession(**{**row.model_dump(), "id": f"cs_copy{number}"}))
 

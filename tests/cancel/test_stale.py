@@ -166,6 +166,6 @@ async def _press(visitor: Visitor, page: Page, action: str, **fields: str) -> ht
     )
 
 
-def _without_time(everything):  # type: ignore[no-untyped-def]
+def _without_time(everything):
     """All but the sessions, whose last sight has moved on."""
     return {name: rows for name, rows in everything.items() if name != "cancel_sessions"}

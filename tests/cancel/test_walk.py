@@ -354,7 +354,7 @@ def _move(desk: Desk, customer: str, country: str) -> None:
     )
 
 
-async def _press(visitor: Visitor, page: Page, action: str, **fields: str):  # type: ignore[no-untyped-def]
+async def _press(visitor: Visitor, page: Page, action: str, **fields: str):
     form = page.by_id("step")
     token = str(page.value("csrf_token"))
     return await visitor.client.post(

@@ -41,4 +41,4 @@ def put(shape: dict[str, Any], path: str, value: object) -> dict[str, Any]:
         del inner[last]
     else:
         inner[last] = value
-    return whole  # type: ignore[no-any-return]
+    return whole

@@ -41,7 +41,12 @@ def test_months_stop_at_the_last_day(start: str, months: int, end: str) -> None:
 
 @pytest.mark.parametrize(
     ("interval", "count", "end"),
-    [("day", 3, "2024-03-03"), ("week", 2, "2024-03-14"), ("month", 1, "2024-03-29"), ("year", 1, "2025-02-28")],
+    [
+        ("day", 3, "2024-03-03"),
+        ("week", 2, "2024-03-14"),
+        ("month", 1, "2024-03-29"),
+        ("year", 1, "2025-02-28"),
+    ],
 )
 def test_billing_intervals(interval: Interval, count: int, end: str) -> None:
     assert add_interval(day("2024-02-29"), interval, count) == day(end)
@@ -68,7 +73,8 @@ def test_months_are_counted_as_billing_does(start: str, end: str, months: int) -
     assert months_between(day(start), day(end)) == months
 
 
-MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
+FIRST, LAST = datetime(1970, 1, 1), datetime(2200, 1, 1)  # noqa: DTZ001 - hypothesis adds the zone itself
+MOMENTS = st.datetimes(FIRST, LAST, timezones=st.just(UTC))
 
 
 @given(MOMENTS, st.integers(0, 600))
@@ -132,5 +138,5 @@ def test_the_wire_form_reads_back(moment: datetime) -> None:
 
 def test_naive_times_are_refused() -> None:
     with pytest.raises(ValueError, match="needs an offset"):
-        to_utc(datetime(2025, 1, 1))  # noqa: DTZ001
+        to_utc(datetime(2025, 1, 1))  # noqa: DTZ001 - a naive one is what is refused
     assert to_utc(datetime(2025, 1, 1, 2, tzinfo=timezone(timedelta(hours=2)))) == day("2025-01-01")

@@ -323,4 +323,4 @@ def test_a_message_says_something() -> None:
 def test_a_definition_cannot_be_changed() -> None:
     definition: FlowDefinition = parse_flow(flow())
     with pytest.raises(ValueError, match="frozen"):
-        definition.name = "other"  # type: ignore[misc]
+        definition.name = "other"

@@ -34,7 +34,7 @@ def shown(
     step = {"kind": "offer", "id": "stay", "offers": [{"id": "offer", **fields}]}
     definition = parse_flow({"name": "x", "steps": [step, {"kind": "confirm", "id": "c"}]})
     return present(
-        definition.steps[0].offers[0],  # type: ignore[union-attr]
+        definition.steps[0].offers[0],
         decision_id="dec_1",
         placement="stay",
         subscription=subscription or active(),

@@ -34,7 +34,7 @@ TRIAL = {"kind": "trial_extension", "days": 14}
 def offer(fields: Mapping[str, Any]) -> Offer:
     step = {"kind": "offer", "id": "stay", "offers": [{"id": "offer", **fields}]}
     definition = parse_flow({"name": "x", "steps": [step, {"kind": "confirm", "id": "c"}]})
-    return definition.steps[0].offers[0]  # type: ignore[union-attr]
+    return definition.steps[0].offers[0]
 
 
 def blockers(

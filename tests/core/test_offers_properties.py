@@ -72,7 +72,7 @@ OFFERS = st.one_of(
 def made(fields: dict[str, Any]) -> Offer:
     step = {"kind": "offer", "id": "stay", "offers": [{"id": "offer", **fields}]}
     definition = parse_flow({"name": "x", "steps": [step, {"kind": "confirm", "id": "c"}]})
-    return definition.steps[0].offers[0]  # type: ignore[union-attr]
+    return definition.steps[0].offers[0]
 
 
 def catalog_for(subscription: DirectSubscription) -> Catalog:

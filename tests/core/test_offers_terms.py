@@ -18,7 +18,7 @@ NOTHING = Catalog()
 def offer(**fields: Any) -> Offer:
     step = {"kind": "offer", "id": "stay", "offers": [{"id": "offer", **fields}]}
     definition = parse_flow({"name": "x", "steps": [step, {"kind": "confirm", "id": "c"}]})
-    return definition.steps[0].offers[0]  # type: ignore[union-attr]
+    return definition.steps[0].offers[0]
 
 
 def discount(**fields: Any) -> Offer:

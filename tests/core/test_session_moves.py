@@ -231,7 +231,7 @@ def test_a_chosen_subscription_that_ends_already_is_shown_as_such() -> None:
 
 def test_an_end_that_has_passed_is_not_taken_back() -> None:
     journey = ending_soon()
-    journey.wait(active(end="2026-12-02").end - NOW)  # type: ignore[operator]
+    journey.wait(active(end="2026-12-02").end - NOW)
     journey.do(UndoCancel())
     assert journey.at == "scheduled"
     assert not journey.effects

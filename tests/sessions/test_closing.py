@@ -42,7 +42,7 @@ async def test_a_session_that_nobody_opened_is_closed_too(desk: Desk) -> None:
     await desk.enter()
     row = desk.session()
 
-    def unopened(db):  # type: ignore[no-untyped-def]
+    def unopened(db):
         db.add(type(row)(**{**row.model_dump(), "id": "cs_unopened", "phase": "opening", "opened_at": None}))
 
     desk.database.write_sync(unopened)

@@ -383,12 +383,12 @@ async def _begun(desk: Desk, *, holder: str) -> str:
     return begun.session_id
 
 
-def _ports_named(desk: Desk, holder: str):  # type: ignore[no-untyped-def]
+def _ports_named(desk: Desk, holder: str):
     ports = desk.session_ports()
     return type(ports)(ports.database, ports.clock, ports.http, ports.vault, holder=holder)
 
 
-def _until(is_true, seconds: float = 5) -> None:  # type: ignore[no-untyped-def]
+def _until(is_true, seconds: float = 5) -> None:
     deadline = time.monotonic() + seconds
     while not is_true() and time.monotonic() < deadline:
         time.sleep(0.005)

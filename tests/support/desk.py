@@ -134,7 +134,7 @@ class BillingServer:
         if scope["type"] == "lifespan":  # type: ignore[comparison-overlap]  # Litestar types requests only
             for answer in ("startup", "shutdown"):
                 await receive()
-                await send({"type": f"lifespan.{answer}.complete"})  # type: ignore[misc,arg-type]
+                await send({"type": f"lifespan.{answer}.complete"})
             return
         assert self.app is not None, "no test has put its billing service here"
         self._count(1)
@@ -206,7 +206,7 @@ class Desk:
         return await self.visitor.submit(await self.enter(customer, **mint), "Cancel now")
 
     def break_billing(self, point: str = "read", times: int = 1000, kind: str = "500") -> None:
-        self.faults.plan(Fault(point=point, kind=kind, times=times))  # type: ignore[arg-type]
+        self.faults.plan(Fault(point=point, kind=kind, times=times))
 
     def subscription(self, subscription_id: str = "sub_ben_pro") -> dict[str, Any]:
         """What the billing service holds now."""
@@ -278,7 +278,7 @@ async def desk_of(
 
 
 def _all(db: Session, table: type[T]) -> list[T]:
-    return list(db.exec(select(table)).scalars())  # type: ignore[call-overload]
+    return list(db.exec(select(table)).scalars())
 
 
 def _everything(db: Session) -> dict[str, list[str]]:

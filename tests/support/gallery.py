@@ -76,10 +76,9 @@ def frame(title: str, **changes: object) -> Frame:
         exit=True,
         back_href="/cancel/s/cs_1/reason",
         csrf_token="token",
-        revision=3,
         action="/cancel/s/cs_1/step",
     )
-    return replace(steps, **changes)  # type: ignore[arg-type]
+    return replace(steps, **changes)
 
 
 def step(name: str, screen: sc.Screen, **changes: object) -> Shown:
@@ -128,7 +127,7 @@ def surveys() -> Iterator[Shown]:
     yield step("survey-follow-up-error", replace(survey, chosen="missing"), errors=short)
     unanswered = wrong(("follow_up--price", t("errors.follow_up.unknown")))
     yield step("survey-options-error", replace(survey, chosen="price"), errors=unanswered)
-    yield step("survey-stale", survey, notice=t("notice.stale.text"))
+    yield step("survey-notice", survey, notice=t("notice.kept_typing.text"))
 
 
 def feedbacks() -> Iterator[Shown]:
@@ -363,7 +362,7 @@ def notices() -> Iterator[Shown]:
     said = Wording(COPY, FORMATS, "").notice("link_unknown")
     yield Shown("notice-nobody", sc.Notice(said.title, said.lead), Frame(said.title))
     yield page("idle", sc.Idle(t("idle.title")))
-    landing = {"action": "/cancel/cl_token", "csrf_token": None, "revision": None, "contact_href": None}
+    landing = {"action": "/cancel/cl_token", "csrf_token": None, "contact_href": None}
     yield page("landing", sc.Landing(t("landing.title")), **landing)
 
 

@@ -1,4 +1,4 @@
-"""A merchant as tests need one: an organization with the demo's billing service and the demo's flow, links on demand."""
+"""A merchant as tests need one: an organization with the demo's billing service and flow, links on demand."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -34,7 +34,7 @@ async def test_a_request_is_one_line_without_token_query_or_address(
     lines = [line for line in capsys.readouterr().err.splitlines() if "/cancel/" in line]
     assert len(lines) == 1
     assert "cl_***" in lines[0]
-    assert "404" in lines[0]
+    assert "410" in lines[0]
     assert not [secret for secret in ("TOKEN", "QUERY", "AGENT", "COOKIE", "127.0.0.1") if secret in lines[0]]
 
 

@@ -9,6 +9,7 @@ from app.core.money import Money
 from app.web.copy import copy_for
 from app.web.formats import Formats, formats_for
 
+
 def dates_in(locale: str) -> Formats:
     """The formatters of a language as if there were a catalogue for it."""
     spoken = Locale.parse(locale, sep="-")

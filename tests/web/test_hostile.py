@@ -33,7 +33,7 @@ async def ask(probe: Probe, *, method: str = "GET", path: str = "/", **changes: 
     async def send(message: dict[str, Any]) -> None:
         messages.append(message)
 
-    await probe.app(scope, receive, send)  # type: ignore[arg-type]
+    await probe.app(scope, receive, send)
     return messages[0]["status"], b"".join(message.get("body", b"") for message in messages[1:])
 
 
@@ -118,6 +118,6 @@ async def test_a_client_that_hangs_up_is_no_error_of_ours(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await probe.app(scope, receive, send)  # type: ignore[arg-type]
+    await probe.app(scope, receive, send)
     assert sent[0]["status"] == 400
     assert "request failed" not in capsys.readouterr().err

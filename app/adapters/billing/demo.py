@@ -180,7 +180,7 @@ def _list(found: dict[str, Any] | None, name: str) -> list[Any]:
 
 
 def _shape(shape: type[T], value: object) -> T:
-    parsed: T = shape.model_validate(value, by_alias=True, by_name=False)  # type: ignore[attr-defined]
+    parsed: T = shape.model_validate(value, by_alias=True, by_name=False)  # type: ignore[attr-defined]  # every shape is a pydantic model
     return parsed
 
 
