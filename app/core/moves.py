@@ -41,6 +41,7 @@ from app.core.world import Walk
 
 _CHOOSE: Final = {OfferKind.PAUSE: "errors.option.pause", OfferKind.PLAN_CHANGE: "errors.option.plan"}
 _CHOOSE_ONE: Final = "errors.option.missing"
+MAX_CHANGES: Final = 20  # asked for in one session, whatever became of them; a cancellation is always taken
 
 # --- Which subscription ---------------------------------------------------------------------------------------------
 
@@ -94,6 +95,8 @@ def _accept_offer(walk: Walk, state: SessionState, command: AcceptOffer) -> Deci
     if not record.shown.has_change:
         taken = with_offer(state, record, status=OfferStatus.APPLIED, answered_at=walk.now)
         return finish(walk, taken, outcome, before=(told_of_offer(EventType.OFFER_ACCEPTED, record),))
+    if not _may_ask(state):
+        return Decision(state)
     option = record.shown.find_option(command.option_id)
     if option is None:
         return Decision(state, mistakes=(Mistake("option", _CHOOSE.get(record.shown.kind, _CHOOSE_ONE)),))
@@ -212,6 +215,11 @@ def _what_stands(state: SessionState) -> Outcome | None:
     return OUTCOME_OF_OFFER[applied.shown.kind] if applied else None
 
 
+def _may_ask(state: SessionState) -> bool:
+    """Whether one more change can be asked for: each is rows to keep and a call to make."""
+    return state.effects_made < MAX_CHANGES
+
+
 # --- Taking back ----------------------------------------------------------------------------------------------------
 
 
@@ -221,7 +229,7 @@ def can_undo_cancel(walk: Walk, state: SessionState) -> bool:
         return False
     subscription = walk.world.find_subscription(state.subscription_id)
     is_scheduled = subscription is not None and subscription.is_scheduled_to_end(walk.now)
-    return is_scheduled and Capability.UNCANCEL in walk.world.capabilities
+    return is_scheduled and Capability.UNCANCEL in walk.world.capabilities and _may_ask(state)
 
 
 def _undo_cancel(walk: Walk, state: SessionState, command: UndoCancel) -> Decision:
@@ -231,7 +239,7 @@ def _undo_cancel(walk: Walk, state: SessionState, command: UndoCancel) -> Decisi
 
 
 def _resume_now(walk: Walk, state: SessionState, command: ResumeNow) -> Decision:
-    if Capability.RESUME not in walk.world.capabilities:
+    if Capability.RESUME not in walk.world.capabilities or not _may_ask(state):
         return Decision(state)
     return start(walk, state, change=Resume(), outcome=Outcome.RESUMED)
 
@@ -269,7 +277,7 @@ def _settle(walk: Walk, state: SessionState, command: Settle) -> Decision:
         reason=command.reason,
         message=command.message,
         decision_id=asked.decision_id,
-        can_retry=command.can_retry,
+        can_retry=command.can_retry and _may_ask(state),
         came_from=asked.came_from,
     )
     return Decision(state.model_copy(update={"phase": Phase.TROUBLE, "trouble": trouble}), events=(told,))
