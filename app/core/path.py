@@ -72,8 +72,16 @@ def find_path(walk: Walk, state: SessionState) -> Path:
     """Walk the flow from its start to the first stop that is not done.
 
     After the exit was pressed the confirmation is next, whatever is unanswered. A flow always ends on its confirm step
-    (validate_flow), so there always is a current stop.
+    (validate_flow), so there always is a current stop. The walk remembers it for this very state.
     """
+    found: Path | None = next((path for known, path in walk.paths if known is state), None)
+    if found is None:
+        found = _walked(walk, state)
+        walk.paths.append((state, found))
+    return found
+
+
+def _walked(walk: Walk, state: SessionState) -> Path:
     trail = _Trail(replace(walk, now=state.opened_at or walk.now), state)
     behind: list[Stop] = []
     goto: str | None = None

@@ -1,6 +1,7 @@
 """A session as a machine: it opens, a command advances it, and each time it stands on a screen. Pure: the same command
 on the same state gives the same decision, ids included; nothing here asks a clock, a database or a provider."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -81,11 +82,15 @@ def _land(walk: Walk, state: SessionState) -> Decision:
     path = find_path(walk, state)
     stop = path.current
     events: tuple[Event, ...] = ()
+    here = path
     if stop.offer is not None:
         record = _present(walk, state, stop, stop.offer)
         state = state.model_copy(update={"offers": (*state.offers, record)})
         events = (told_of_offer(EventType.OFFER_PRESENTED, record),)
-    return Decision(_viewed(state, stop.id, stop.kind, walk.now), events=events, considered=path.considered)
+        here = replace(path, current=replace(stop, offer=None, record=record))
+    state = _viewed(state, stop.id, stop.kind, walk.now)
+    walk.paths.append((state, here))  # what find_path would find again
+    return Decision(state, events=events, considered=path.considered)
 
 
 def _present(walk: Walk, state: SessionState, stop: Stop, offer: Offer) -> OfferRecord:

@@ -1,9 +1,11 @@
 """What one session is decided on: the flow, and what was known of the customer when it opened. Pure; a world is read
 once and stored, so that every screen of a session agrees with every other."""
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -68,6 +70,10 @@ class Walk:
     world: World
     now: datetime
     _known: dict[tuple[str | None, datetime], Facts] = field(default_factory=dict, compare=False, repr=False)
+    # The last states and their paths: path.find_path's memory.
+    paths: deque[tuple[object, Any]] = field(
+        default_factory=partial(deque, maxlen=4), compare=False, repr=False
+    )
 
     def facts(self, *, subscription_id: str | None, reason: str | None, follow_up: str | None) -> Facts:
         """The attributes that rules and copy see at this point of the walk."""
