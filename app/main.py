@@ -24,7 +24,7 @@ from app.db.database import Database
 from app.docs import pages as docs
 from app.links import api as links_api
 from app.links import queries as links
-from app.sessions import carrying
+from app.sessions import carrying, records
 from app.sessions import service as sessions
 from app.sessions.ports import SessionPorts
 from app.settings import LogFormat, Settings, WorkerPlace
@@ -131,7 +131,7 @@ def worker_of(ports: Ports) -> Worker:
         work.clock,
         name=work.holder,
         lease_s=work.lease_s,
-        handlers={sessions.EFFECT_JOB: partial(carrying.work_on, work)},
+        handlers={records.EFFECT_JOB: partial(carrying.work_on, work)},
         sweeps=[
             Sweep("idle_sessions", CLOSE_IDLE_EVERY_S, partial(_close_idle, work)),
             Sweep("idempotency", FORGET_EVERY_S, partial(_forget_idempotency, work)),

@@ -13,7 +13,8 @@ from litestar.params import FromPath
 
 from app.accounts import queries as accounts
 from app.cancel import screens as sc
-from app.cancel.drawing import Drawing, draw, drawing_of, has_exit
+from app.cancel.canvas import Drawing, drawing_of
+from app.cancel.drawing import draw, has_exit
 from app.cancel.forms import read_command
 from app.cancel.framing import contacts_of, frame_of, has_exit_everywhere
 from app.cancel.words import NoticeKind, Wording

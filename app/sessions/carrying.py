@@ -31,7 +31,7 @@ from app.db.tables.sessions import CancelSession
 from app.effects import service as effects
 from app.effects.service import Settlement
 from app.flows import service as flows
-from app.sessions import queries, service
+from app.sessions import queries, settling
 from app.sessions.ports import SessionPorts
 
 WORKER_PATIENCE_S: Final = 30.0
@@ -75,7 +75,7 @@ async def _carry_out(ports: SessionPorts, job: outbox.Job, *, patience_s: float,
         return
     settlement = await _attempt(ports, task, job, patience_s=patience_s, now=now)
     await ports.database.write(
-        service.settle,
+        settling.settle,
         effect_id=effect_id,
         job=job if finishes_job else None,
         holder=ports.holder,
@@ -89,7 +89,7 @@ async def _put_off(
 ) -> None:
     due_at = ports.clock.now() + timedelta(seconds=later.after_s or 0)
     await ports.database.write(
-        service.put_off,
+        settling.put_off,
         effect_id=job.subject_id,
         job=job if gives_back else None,
         holder=ports.holder,
@@ -130,13 +130,13 @@ async def _attempt(
         _log.error("effect %s has no billing system to go to: %s", effect.id, error)
         reason, retry_after = "The billing system is not connected.", None
     if now - effect.requested_at > effects.GIVE_UP_AFTER:
-        return Settlement(False, reason=service.TOO_LATE)
+        return Settlement(False, reason=settling.TOO_LATE)
     raise outbox.RetryLater(reason, after_s=effects.wait_s(job.attempts, retry_after=retry_after))
 
 
 async def _claim(ports: SessionPorts, task: _Task, can_read_back: bool, subscription_id: str) -> str | None:
     return await ports.database.write(
-        service.claim_sending,
+        settling.claim_sending,
         effect_id=task.effect.id,
         subscription_id=subscription_id,
         settled_before=task.settled_before,
@@ -164,8 +164,8 @@ def _load(db: Session, effect_id: str, now: datetime) -> _Task | None:
         flow=flows.load(db, row.flow_version_id),
         world=read_world(row.snapshot),
         history=history[subscription_id],
-        settled_before=service.settled_now(
-            queries.list_other_changes(db, effect, created_after=now - service.RELEVANT)
+        settled_before=settling.settled_now(
+            queries.list_other_changes(db, effect, created_after=now - settling.RELEVANT)
         ),
     )
 

@@ -11,7 +11,7 @@ from app.core.state import Phase
 from app.db import outbox
 from app.db.tables.outbox import OutboxJob
 from app.effects.service import GIVE_UP_AFTER
-from app.sessions import carrying, service
+from app.sessions import carrying, service, settling
 from app.sessions.ports import LONGEST_PATIENCE_S, SessionPorts
 from demo.billing.faults import Fault
 from tests.support.desk import Desk
@@ -246,7 +246,7 @@ async def test_a_withdrawn_offer_that_may_still_be_on_its_way_holds_the_cancella
     await work(desk, after=timedelta(seconds=20))
     assert desk.billed() == []
     assert [effect.status for effect in desk.effects()] == ["pending", "pending"]
-    await work(desk, after=service.LANDING_TIME)
+    await work(desk, after=settling.LANDING_TIME)
     await work(desk, after=timedelta(seconds=5))
     assert desk.billed() == ["cancel"]
 

@@ -1,0 +1,125 @@
+"""What is written around the sending of a change: that it may have happened, what became of it, that it has to wait."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlmodel import Session
+
+from app.core.commands import Settle
+from app.core.session import advance
+from app.core.world import read_world
+from app.db import outbox
+from app.db.tables.effects import Effect
+from app.db.tables.sessions import SessionOffer
+from app.effects import service as effects
+from app.effects.service import Settlement
+from app.sessions import queries
+from app.sessions.records import record
+from app.sessions.service import LIFE, standing_of
+
+# For so long, what was sent and then withdrawn may still come through.
+LANDING_TIME: Final = timedelta(seconds=30)
+RELEVANT: Final = effects.GIVE_UP_AFTER + LIFE  # no change is pending in an older session
+WAIT_FOR_OTHERS_S: Final = 2.0
+WITHDRAWN: Final = "withdrawn"
+CHANGED_SINCE_SHOWN: Final = "changed_since_shown"
+TOO_LATE: Final = "provider_unavailable"
+
+
+def claim_sending(
+    db: Session,
+    *,
+    effect_id: str,
+    subscription_id: str,
+    settled_before: frozenset[str],
+    can_read_back: bool,
+    now: datetime,
+) -> str | None:
+    """Write down that a change is about to be sent: once this commits, it may have happened. Returns why not to send.
+
+    Changes to one subscription follow each other, whatever session or process they come from. What the customer has
+    withdrawn is not sent; if it may have been sent before, it is seen through: read where that can be done, else asked
+    for again, and what it then is, is on record. Nothing is taken back: the cancellation that follows ends the
+    subscription with everything on it, and waits until this is settled. An offer that was shown before something else
+    changed the subscription is not sent: its figures are no longer true. Raises RetryLater while another change is
+    under way, and where one was settled that is not among `settled_before`, which the caller's decision rests on.
+    """
+    effect = db.get_one(Effect, effect_id)
+    relevant = now - RELEVANT
+    queries.hold_customer(db, app_id=effect.app_id, customer_id=effect.customer_id, created_after=relevant)
+    db.refresh(effect, with_for_update=True)
+    if effect.status != "pending":
+        raise outbox.RetryLater("somebody else has settled it", after_s=WAIT_FOR_OTHERS_S)
+    may_have_been_sent = effect.attempts > 0
+    if now - effect.requested_at > effects.GIVE_UP_AFTER:
+        return TOO_LATE
+    if effect.withdrawn_at is not None and (can_read_back or not may_have_been_sent):
+        if may_have_been_sent and now - effect.withdrawn_at < LANDING_TIME:
+            raise outbox.RetryLater("it was withdrawn, and may still come through", after_s=WAIT_FOR_OTHERS_S)
+        return WITHDRAWN
+    others = queries.list_other_changes(db, effect, created_after=relevant)
+    if settled_now(others) != settled_before:
+        raise outbox.RetryLater("another change has just been made", after_s=0)
+    if effect.decision_id is not None and not may_have_been_sent:
+        shown_at = db.get_one(SessionOffer, effect.decision_id).presented_at
+        if any(other.applied_at is not None and other.applied_at >= shown_at for other in others):
+            return CHANGED_SINCE_SHOWN
+    effect.subscription_id = subscription_id
+    effect.attempts += 1
+    return None
+
+
+def settled_now(others: Sequence[Effect]) -> frozenset[str]:
+    """Which of them were carried out. Raises RetryLater while one is under way."""
+    if any(other.status == "pending" and other.attempts > 0 for other in others):
+        raise outbox.RetryLater("another change to this subscription is under way", after_s=WAIT_FOR_OTHERS_S)
+    return frozenset(other.id for other in others if other.status == "applied")
+
+
+def settle(
+    db: Session, *, effect_id: str, job: outbox.Job | None, holder: str, settlement: Settlement, now: datetime
+) -> None:
+    """Write down what became of a change, and take its session on. A change that is settled already stays as it is.
+
+    With `job` the outbox row is finished in the same transaction; without, the worker does it.
+    """
+    locked = queries.lock_effect_and_session(db, effect_id)
+    if locked is None or locked[0].status != "pending":
+        return
+    effect, row = locked
+    effect.status = "applied" if settlement.is_applied else "failed"
+    effect.applied_at = now if settlement.is_applied else None
+    effect.failed_reason = None if settlement.is_applied else settlement.reason
+    effect.reference = settlement.reference
+    effect.confirmation = settlement.confirmation
+    if settlement.subscription is not None:
+        effect.subscription_id = settlement.subscription.id
+    if job is not None:
+        outbox.finish(db, job, holder)
+    if settlement.subscription is not None:
+        row.snapshot = read_world(row.snapshot).with_subscription(settlement.subscription).to_json()
+    standing = standing_of(db, queries.owned(db, row), now)
+    decision = advance(
+        standing.walk,
+        standing.state,
+        Settle(
+            effect_id=effect_id,
+            is_applied=settlement.is_applied,
+            reason=settlement.reason,
+            message=settlement.message,
+            can_retry=settlement.can_retry,
+            subscription_id=settlement.subscription.id if settlement.subscription else None,
+            reference=settlement.reference,
+        ),
+    )
+    record(db, row, standing.state, decision, holder=holder, now=now)
+
+
+def put_off(
+    db: Session, *, effect_id: str, job: outbox.Job | None, holder: str, error: str, due_at: datetime
+) -> None:
+    """Note why a try did not get through; with `job`, give it back to the worker."""
+    queries.note_error(db, effect_id, error[:500])
+    if job is not None:
+        outbox.retry(db, job, holder, due_at=due_at, error=error)
