@@ -10,6 +10,9 @@ from sqlmodel import Session, col, select
 
 from app.db.tables.links import CancelLink, IdempotencyRecord
 
+# A reusable link is used up too in the end: each exchange makes a session, and asks billing and the merchant.
+MAX_EXCHANGES: Final = 1_000
+
 # Built once: these run at each mint and each landing.
 _INSERT_LINK: Final = insert(CancelLink)
 _BY_TOKEN: Final = select(CancelLink).where(col(CancelLink.token_sha256) == bindparam("token_sha256"))
@@ -26,7 +29,16 @@ _CONSUME: Final = (
         exchanged_at=bindparam("now"),
         exchange_count=col(CancelLink.exchange_count) + 1,
         browser_sha256=bindparam("browser"),
-        consumed_at=case((col(CancelLink.single_use).is_(True), bindparam("now")), else_=None),
+        consumed_at=case(
+            (
+                or_(
+                    col(CancelLink.single_use).is_(True),
+                    col(CancelLink.exchange_count) >= MAX_EXCHANGES - 1,
+                ),
+                bindparam("now"),
+            ),
+            else_=None,
+        ),
     )
     .returning(CancelLink)
 )

@@ -188,7 +188,7 @@ def exchange(db: Session, link: CancelLink, *, session_id: str, browser_sha256: 
         db.refresh(link)
         raise LinkNotUsable(state_of(link, now), link.app_id)
     events = [told(EventType.CANCEL_LINK_EXCHANGED, used, session_id)]
-    if used.single_use:
+    if used.consumed_at is not None:
         events.append(told(EventType.CANCEL_LINK_CONSUMED, used, session_id))
     webhooks.emit(db, app_id=used.app_id, events=events, now=now)
 
