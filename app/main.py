@@ -18,7 +18,8 @@ from app.adapters.clock import Clock, SystemClock
 from app.adapters.http import OutboundHttp
 from app.adapters.signing import Signer
 from app.adapters.vault import Vault
-from app.cancel import pages as cancel
+from app.cancel.landing import landing
+from app.cancel.pages import show, submit
 from app.db import schema
 from app.db.database import Database
 from app.docs import pages as docs
@@ -45,7 +46,7 @@ MAX_BODY_BYTES = 1024 * 1024  # where a handler has no bound of its own; forms a
 MakeWorker: TypeAlias = Callable[[Ports], Worker]
 
 WEB: Sequence[ControllerRouterHandler] = (home, healthz, robots, favicon, static_file)
-FEATURES: Sequence[ControllerRouterHandler] = (cancel.landing, cancel.show, cancel.submit)
+FEATURES: Sequence[ControllerRouterHandler] = (landing, show, submit)
 
 CLOSE_IDLE_EVERY_S = 60
 FORGET_EVERY_S = 3600
