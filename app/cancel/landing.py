@@ -10,7 +10,7 @@ from litestar.enums import HttpMethod
 from litestar.params import FromPath
 
 from app.cancel import screens as sc
-from app.cancel.visit import READ, Answer, Visit, address, notice, to, visit_of
+from app.cancel.visit import READ, Answer, Visit, address, show_notice, to, visit_of
 from app.cancel.words import NoticeKind, Wording
 from app.core.errors import NotFound
 from app.db.database import Session
@@ -144,11 +144,11 @@ def _unknown_link(visit: Visit) -> Answer:
 
 
 async def _link_over(visit: Visit, refused: LinkNotUsable) -> Answer:
-    return await notice(visit, refused.app_id, _EXPIRED_KINDS[refused.state], status=410)
+    return await show_notice(visit, refused.app_id, _EXPIRED_KINDS[refused.state], status=410)
 
 
 async def _entry(visit: Visit, app_id: str) -> Answer:
     """The environment's public address: how to reach the merchant."""
     if visit.request.method == HttpMethod.POST:
         raise NotFound
-    return await notice(visit, app_id, "entry_off", status=200)
+    return await show_notice(visit, app_id, "entry_off", status=200)

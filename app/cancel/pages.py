@@ -174,7 +174,7 @@ async def _screen(
 ) -> Answer:
     row, now = standing.row, visit.ports.clock.now()
     if service.is_over(row, now):
-        return await notice(visit, row.app_id, "session_expired", status=410)
+        return await show_notice(visit, row.app_id, "session_expired", status=410)
     copy = copy_for(row.locale)
     is_idle = service.is_idle(row, now) and typed is None
     drawing = drawing_of(standing, typed=typed, return_link=await _return_link(visit, standing, copy))

@@ -74,7 +74,7 @@ def visit_of(request: AnyRequest, ports: Ports, session_ports: SessionPorts) -> 
     return Visit(request, ports, session_ports, find_browser(request, ports.signer, ports.clock.now()))
 
 
-async def notice(visit: Visit, app_id: str, kind: NoticeKind, *, status: int) -> Answer:
+async def show_notice(visit: Visit, app_id: str, kind: NoticeKind, *, status: int) -> Answer:
     owner = await visit.ports.database.read(_find_owner, app_id) if app_id.isprintable() else None
     if owner is None:
         raise NotFound

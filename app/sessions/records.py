@@ -1,5 +1,5 @@
-"""Turns what a walk decided into rows: state, offers, changes to be made, events. All in the caller's transaction, so that
-they are there together or not at all."""
+"""Turns what a walk decided into rows: state, offers, changes to be made, events. All in the caller's transaction, so
+that they are there together or not at all."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final
