@@ -52,7 +52,7 @@ def add_link(db: Session, columns: Mapping[str, Any]) -> None:
 def consume(db: Session, *, token_sha256: str, browser_sha256: str, now: datetime) -> CancelLink | None:
     """Exchange a link in one statement: of any number at the same instant, one gets a single-use link."""
     known = {"known_by": token_sha256, "browser": browser_sha256, "now": now}
-    return db.scalars(_CONSUME, known).first()
+    return db.scalars(_CONSUME, known, execution_options={"populate_existing": True}).first()
 
 
 def find_by_token(db: Session, token_sha256: str, *, holds: bool = False) -> CancelLink | None:
