@@ -13,7 +13,7 @@ from app.cancel.canvas import Drawing, drawing_of
 from app.cancel.drawing import draw, has_exit
 from app.cancel.forms import read_command
 from app.cancel.framing import frame_of, has_exit_everywhere
-from app.cancel.visit import READ, Answer, Visit, address, to, visit_of
+from app.cancel.visit import READ, Answer, Visit, address, show_notice, to, visit_of
 from app.cancel.words import Wording
 from app.core.errors import FieldError
 from app.core.path import Stop
