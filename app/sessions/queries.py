@@ -25,6 +25,23 @@ _WITH_OWNER: Final = (
     .join(Organization, col(Organization.id) == Environment.organization_id)
     .where(col(CancelSession.id) == bindparam("session_id"))
 )
+STEP_COLUMNS: Final = (
+    "phase",
+    "outcome",
+    "subscription_id",
+    "revision",
+    "event_count",
+    "last_seen_at",
+    "closed_at",
+    "state",
+    "steps_viewed",
+    "explanations",
+)
+_SAVE_STEP: Final = (
+    update(CancelSession.__table__)  # type: ignore[attr-defined]
+    .where(col(CancelSession.id) == bindparam("session_id"))
+    .values({name: bindparam(name) for name in STEP_COLUMNS})
+)
 _NEW_OFFER: Final = insert(SessionOffer)
 _LOCKED: Final = (
     select(CancelSession).where(col(CancelSession.id) == bindparam("session_id")).with_for_update()
@@ -91,6 +108,13 @@ def owned(db: Session, session: CancelSession) -> Owned:
 def lock_session(db: Session, session_id: str) -> CancelSession | None:
     """The session, held against every other writer until the transaction ends (SQLite has one writer anyway)."""
     return db.exec(_LOCKED, params={"session_id": session_id}).first()
+
+
+def save_step(db: Session, row: CancelSession) -> None:
+    """Write what a step changes in a session, past the ORM; the row is let go of, and may still be read."""
+    values = {name: getattr(row, name) for name in STEP_COLUMNS}
+    db.connection().execute(_SAVE_STEP, {**values, "session_id": row.id})
+    db.expunge(row)
 
 
 def find_session(db: Session, session_id: str) -> CancelSession | None:

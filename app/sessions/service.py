@@ -228,6 +228,7 @@ def submit(
     if decision.mistakes or decision.state is standing.state:
         return Submitted(standing, decision.mistakes)
     jobs = record(db, row, standing.state, decision, holder=holder, now=now, lease=lease)
+    queries.save_step(db, row)
     return Submitted(standing.moved_to(decision.state), jobs=jobs)
 
 
