@@ -1,5 +1,6 @@
 """What the server takes when nobody asks it anything, and how soon it gives its first answer."""
 
+import secrets
 import statistics
 import sys
 import time
@@ -10,7 +11,6 @@ from pathlib import Path
 
 from tests.bench import demo, report
 from tests.support import databases, run, server
-from tests.support.apps import SECRET
 from tests.support.server import ServerProcess
 
 MEMORY_BAR_MB, START_BAR_S, TIMES = 150, 2.0, 3
@@ -36,7 +36,8 @@ def measure() -> None:
 
 
 def _alone(folder: Path, database_url: str) -> Start:
-    env = {"DATABASE_URL": database_url, "LEAVEWELL_SECRET": SECRET, "LEAVEWELL_LOG_LEVEL": "warning"}
+    secret = secrets.token_urlsafe(48)
+    env = {"DATABASE_URL": database_url, "LEAVEWELL_SECRET": secret, "LEAVEWELL_LOG_LEVEL": "warning"}
     command = [sys.executable, "-c", "from app.cli import main; main()", "serve"]
     return lambda: server.started(command, env=env, log=folder / "serve.log")
 
