@@ -109,7 +109,9 @@ def write_atomically(file: Path, lines: Mapping[str, str]) -> None:
 
 def listen(port: int) -> socket.socket:
     """A listening socket on loopback; port 0 is any free one. Raises CannotStart."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # Named as TCP, or the event loop does not take it for such and leaves Nagle's algorithm on: the body of an answer
+    # then waits 40 ms for the acknowledgement of its head.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
