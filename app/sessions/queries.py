@@ -38,7 +38,7 @@ STEP_COLUMNS: Final = (
     "explanations",
 )
 _SAVE_STEP: Final = (
-    update(CancelSession.__table__)  # type: ignore[attr-defined]
+    update(CancelSession.__table__)  # type: ignore[attr-defined]  # SQLModel adds it
     .where(col(CancelSession.id) == bindparam("session_id"))
     .values({name: bindparam(name) for name in STEP_COLUMNS})
 )

@@ -83,6 +83,7 @@ def create_app(
         on_shutdown=[store.close],
         request_max_body_size=LARGEST_BODY,
         openapi_config=None,
+        logging_config=None,  # whoever runs it decides where the log goes
     )
 
 

@@ -75,7 +75,7 @@ class Stock:
 
 
 def set_up(database: Database, outside: str) -> Merchant:
-    merchant = open_merchant(database, SystemClock(), billing_url=outside)  # type: ignore[arg-type]
+    merchant = open_merchant(database, SystemClock(), billing_url=outside)  # type: ignore[arg-type] - the real clock does for the fake one
     merchant.change(customer_data_url=outside + CUSTOMER_DATA)
     return merchant
 

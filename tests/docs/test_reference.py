@@ -64,7 +64,7 @@ def test_no_part_of_a_flow_is_left_out() -> None:
 
 @pytest.mark.parametrize("reasons", [eligibility.Blocker, eligibility.ManualReason])
 def test_reasons_are_those_of_the_code(reasons: type[StrEnum]) -> None:
-    expected = [(f"`{reason}`", reason.sentence) for reason in reasons]  # type: ignore[attr-defined] # _Named has it
+    expected = [(f"`{reason}`", reason.sentence) for reason in reasons]  # type: ignore[attr-defined] - every _Named has a sentence
     assert list(pages.table(FLOWS, reasons.__name__).rows) == expected
 
 
