@@ -5,6 +5,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from litestar import Request, Response, route
+from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.enums import HttpMethod
 from litestar.params import FromPath
@@ -53,7 +54,7 @@ async def landing(
     try:
         if request.method == HttpMethod.POST:
             if _is_sent_on(visit):
-                return Response(None, status_code=303, headers={"Location": f"/cancel/{quote(token)}"})
+                return _see_other(f"/cancel/{quote(token)}")
             return await _exchange(visit, token_sha256)
         if request.method == HttpMethod.GET and is_led_by_a_page(request):
             return await _exchange(visit, token_sha256)
@@ -93,12 +94,13 @@ async def _exchange(visit: Visit, token_sha256: str) -> Answer:
         browser_sha256=browser.fingerprint,
         accept_language=visit.request.headers.get("accept-language"),
     )
-    return Response(
-        None,
-        status_code=303,
-        headers={"Location": address(session_id, place), "Cache-Control": "no-store"},
-        cookies=[visit.cookie(browser)],
-    )
+    return _see_other(address(session_id, place), visit.cookie(browser))
+
+
+def _see_other(path: str, *cookies: Cookie) -> Answer:
+    """Send on. Nobody may keep it: the address has the link in it, or a session."""
+    headers = {"Location": path, "Cache-Control": "no-store"}
+    return Response(None, status_code=303, headers=headers, cookies=cookies)
 
 
 async def _look(visit: Visit, token: str, token_sha256: str) -> Answer:

@@ -122,6 +122,7 @@ async def test_a_merchants_307_leaves_the_sessions_in_other_tabs_alone(desk: Des
         sent_on = await without_cookie.post(path, headers=FROM_A_PAGE, follow_redirects=False)
     assert sent_on.status_code == 303
     assert sent_on.headers["location"] == path
+    assert sent_on.headers["cache-control"] == "no-store"
     assert "set-cookie" not in sent_on.headers
     second = await desk.visitor.open(sent_on.headers["location"], headers=FROM_A_PAGE)  # now with the cookie
     assert second.path != first.path
