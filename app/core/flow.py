@@ -74,12 +74,18 @@ def _text(text: str) -> str:
 
 
 def _web_address(url: str) -> str:
+    """Nothing that a browser and a program could read in two ways; adapters.addresses refuses the same."""
+    if not url.isascii():
+        raise refusal("Must be ASCII: percent-encode the path, and write the host in its xn-- form.")
+    if "\\" in url or not is_clean(url) or any(map(str.isspace, url)):
+        raise refusal("Must not contain spaces, backslashes or control characters.")
     try:
         parts = urlsplit(url)
+        _ = parts.port  # raises for one that is no number
         is_whole = parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc
     except ValueError:
         is_whole = False
-    if not is_whole or not is_clean(url) or any(map(str.isspace, url)):
+    if not is_whole:
         raise refusal("Must be an https address, such as https://example.com/help.")
     return url
 

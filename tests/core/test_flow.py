@@ -125,6 +125,18 @@ def rule(attribute: str, op: str = "eq", value: object = "price") -> dict[str, A
             "steps[0].offers[0].url",
             "https",
         ),
+        *(
+            (offering({"kind": "redirect", "id": "r", "url": url}), "steps[0].offers[0].url", said)
+            for url, said in (
+                ("https://a.example\\@b.example/", "backslashes"),
+                ("https://a.example/\u0085", "ASCII"),
+                ("https://a.example/\x7f", "control characters"),
+                ("https://a.example/\t", "control characters"),
+                ("https://bücher.example/", "xn--"),
+                ("https://a.example/bücher", "percent-encode"),
+                ("https://a.example:port/", "https"),
+            )
+        ),
         (
             offering({"kind": "contact", "id": "c", "url": "https://a.example", "email": "a@b.example"}),
             "steps[0].offers[0].email",
@@ -133,7 +145,7 @@ def rule(attribute: str, op: str = "eq", value: object = "price") -> dict[str, A
         (
             offering({**HALF, "when": {"attribute": "plan", "op": "=="}}),
             "steps[0].offers[0].when.op",
-            "write eq",
+            "did you mean `eq`?",
         ),
         (
             offering({**HALF, "when": {"all": [rule("subscription.pice")]}}),
