@@ -226,8 +226,15 @@ def nested(depth: int) -> dict[str, Any]:
         ({"attribute": "x.y", "op": "exists"}, "when.attribute", "no such built-in"),
         ({"attribute": "a"}, "when.op", "no such operator"),
         ({"attribute": "a", "op": ["eq"], "value": 1}, "when.op", "no such operator"),
-        ({"attribute": "a", "op": ">=", "value": 1}, "when.op", "write gte"),
-        ({"attribute": "a", "op": "notin", "value": [1]}, "when.op", "did you mean not_in?"),
+        ({"attribute": "a", "op": ">=", "value": 1}, "when.op", "did you mean `gte`?"),
+        (
+            {"attribute": "a", "op": "At least", "value": 1},
+            "when.op",
+            "no operator `At least`; did you mean `gte`?",
+        ),
+        ({"attribute": "a", "op": "a\x1b", "value": 1}, "when.op", "no such operator. Give one of eq, "),
+        ({"attribute": "a", "op": "sounds", "value": 1}, "when.op", "no operator `sounds`. Give one of eq, "),
+        ({"attribute": "a", "op": "notin", "value": [1]}, "when.op", "did you mean `not_in`?"),
         ({"attribute": "a", "op": "eq"}, "when.value", "string, a number or a boolean"),
         ({"attribute": "a", "op": "eq", "value": [1]}, "when.value", "string, a number or a boolean"),
         (
@@ -405,12 +412,37 @@ class Flow(BaseModel):
     steps: list[Step]
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        *(("equals", "eq"), ("==", "eq"), ("=", "eq"), ("is", "eq"), ("!=", "neq"), ("not_equals", "neq")),
+        *(
+            (">", "gt"),
+            (">=", "gte"),
+            ("<", "lt"),
+            ("<=", "lte"),
+            ("greater than", "gt"),
+            ("less_than", "lt"),
+        ),
+        *(("includes", "contains"), ("startsWith", "starts_with"), ("one of", "in"), ("EQ", "eq")),
+        *(("is-set", "exists"), ("missing", "not_exists")),
+    ],
+)
+def test_a_wrong_operator_names_the_right_one(written: str, meant: str) -> None:
+    with pytest.raises(InvalidRule) as caught:
+        parse({"attribute": "a", "op": written, "value": 1})
+    assert caught.value.problems[0].message == f"There is no operator `{written}`; did you mean `{meant}`?"
+
+
 def test_a_rule_in_a_model_names_its_mistakes_by_path() -> None:
     body = {"steps": [{}, {"when": {"any": [LEAF, {"attribute": "a", "op": "==", "value": 1}]}}]}
     with pytest.raises(ValidationError) as caught:
         Flow.model_validate(body)
     (error,) = field_errors(caught.value, body)
-    assert (error.field, error.message) == ("steps[1].when.any[1].op", "There is no such operator; write eq.")
+    assert (error.field, error.message) == (
+        "steps[1].when.any[1].op",
+        "There is no operator `==`; did you mean `eq`?",
+    )
 
 
 def test_a_rule_in_a_model_is_written_as_it_was_read() -> None:

@@ -1,6 +1,7 @@
 """Reads rules from JSON or YAML, and says of every mistake where it is and what to do."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -123,9 +124,13 @@ class _Reading:
         known = [op.value for op in Op]
         if name in known:
             return Op(str(name))
-        sign = _SIGNS.get(name) if isinstance(name, str) else None
-        hint = f"; write {sign}." if sign else _or_near(name, known)
-        self.refuse((*at, "op"), f"There is no such operator{hint}")
+        if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME or not is_clean(name):
+            self.refuse((*at, "op"), f"There is no such operator. Give one of {', '.join(known)}.")
+            return None
+        plain = re.sub(r"[\s-]+", "_", name.strip().lower())
+        near = [_SYNONYMS[plain]] if plain in _SYNONYMS else difflib.get_close_matches(plain, known, n=1)
+        hint = f"; did you mean `{near[0]}`?" if near else f". Give one of {', '.join(known)}."
+        self.refuse((*at, "op"), f"There is no operator `{name}`{hint}")
         return None
 
     def no_other_keys(self, obj: Mapping[object, object], allowed: Sequence[str], at: Location) -> None:
@@ -136,7 +141,25 @@ class _Reading:
 
 
 _SHAPES = '{"all": […]}, {"any": […]}, {"not": …} or {"attribute": …, "op": …, "value": …}'
-_SIGNS = {"=": "eq", "==": "eq", "!=": "neq", "<>": "neq", ">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
+_WORDS_FOR = {
+    Op.EQ: "= == === is equal equals equal_to",
+    Op.NEQ: "!= !== <> ne is_not not_eq not_equal not_equals",
+    Op.IN: "one_of any_of is_in is_one_of",
+    Op.NOT_IN: "none_of is_not_in nin not_one_of",
+    Op.GT: "> more_than greater greater_than above over",
+    Op.GTE: ">= => ge at_least min greater_than_or_equal greater_or_equal",
+    Op.LT: "< less less_than below under",
+    Op.LTE: "<= =< le at_most max less_than_or_equal less_or_equal",
+    Op.BETWEEN: "range in_range",
+    Op.CONTAINS: "include includes has like",
+    Op.STARTS_WITH: "prefix begins_with",
+    Op.ENDS_WITH: "suffix",
+    Op.EXISTS: "is_set set present is_present known",
+    Op.NOT_EXISTS: "missing is_missing unset not_set is_not_set null is_null absent",
+    Op.BEFORE: "earlier_than earlier until",
+    Op.AFTER: "later_than later since",
+}
+_SYNONYMS = {word: op.value for op, words in _WORDS_FOR.items() for word in words.split()}
 
 
 def _or_near(name: object, known: Iterable[str]) -> str:
