@@ -32,6 +32,9 @@ _MOST_ADDRESSES = 4
 _ATTEMPT_S = 0.4  # how long one address may keep the next one waiting
 _RESOLVER_THREADS = 8  # a name server that hangs must not take the process's other threads with it
 
+_CUT_OFF = re.compile(
+    "disconnected|closed connection"
+)  # httpcore's and h11's words; they have no type for it
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -188,8 +191,10 @@ class OutboundHttp:
                     return await _exchange(self._pool(target.scheme), request, max_bytes)
         except (TimeoutError, httpcore.TimeoutException):
             raise OutboundError(Reason.TIMEOUT) from None
-        except httpcore.RemoteProtocolError:
-            raise OutboundError(Reason.NOT_HTTP) from None
+        except httpcore.RemoteProtocolError as error:
+            raise OutboundError(
+                Reason.CONNECTION if _CUT_OFF.search(str(error)) else Reason.NOT_HTTP
+            ) from None
         except httpcore.LocalProtocolError:
             raise OutboundError(Reason.BAD_URL, "The request's headers cannot be sent.") from None
         except httpcore.NetworkError as error:

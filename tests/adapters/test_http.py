@@ -172,8 +172,10 @@ BOMB = gzip.compress(b"0" * 10_000_000)
         (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", Reason.NOT_HTTP),
         (b"\x00\x01\x02\x03\r\n\r\n", Reason.NOT_HTTP),
         (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 200_000 + b"\r\n\r\n", Reason.NOT_HTTP),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhalf", Reason.NOT_HTTP),
-        (b"", Reason.NOT_HTTP),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhalf", Reason.CONNECTION),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhal", Reason.CONNECTION),
+        (b"HTTP/1.1 200 OK\r\ncontent-le", Reason.CONNECTION),
+        (b"", Reason.CONNECTION),
     ],
 )
 async def test_an_answer_that_is_none_is_named(http: OutboundHttp, raw: bytes, reason: Reason) -> None:

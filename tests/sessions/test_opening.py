@@ -232,13 +232,13 @@ FAILURES: dict[str, tuple[Conversation, str]] = {
     "401": (answering(http_answer(status="401 Unauthorized")), "status_401"),
     "500": (answering(http_answer(status="500 Oops")), "status_500"),
     "204": (answering(b"HTTP/1.1 204 No Content\r\n\r\n"), "status_204"),
-    "closes early": (answering(b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{", close=True), "not_http"),
-    "closes at once": (answering(b"", close=True), "not_http"),
+    "closes early": (answering(b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{", close=True), "connection"),
+    "closes at once": (answering(b"", close=True), "connection"),
     "compresses": (
         answering(http_answer(gzip.compress(b"{}"), headers="content-encoding: gzip\r\n")),
         "compressed",
     ),
-    "speaks no HTTP": (answering(b"220 mail.example ESMTP\r\n", close=True), "not_http"),
+    "speaks no HTTP": (answering(b"220 mail.example ESMTP\r\n\r\n", close=True), "not_http"),
 }
 
 
