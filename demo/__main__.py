@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from demo.run import CannotStart, MerchantSecrets, Options, billing_service, claim, keep_secret, listen
 
@@ -46,7 +47,7 @@ def _run(options: Options, started: float) -> None:
 
 
 def _read_options() -> Options:
-    parser = argparse.ArgumentParser(prog="python -m demo", description="Leavewell with a shop to try it on.")
+    parser = _Parser(prog="python -m demo", description="Leavewell with a shop to try it on.")
     parser.add_argument("--port", type=_port, default=os.environ.get("PORT") or "8000", help="8000, or PORT")
     provider = os.environ.get("PROVIDER") or "demo"
     parser.add_argument("--provider", choices=("demo", "direct"), default=provider, help="demo, or PROVIDER")
@@ -56,6 +57,13 @@ def _read_options() -> Options:
     if given.provider not in ("demo", "direct"):  # argparse does not check a default
         parser.error(f"PROVIDER must be demo or direct, not {given.provider}")
     return Options(given.port, given.provider, given.data, given.faults)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong and nothing else: most people come by `make run`, and gave no options."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"The demo cannot start: {message}.\n")
 
 
 def _port(text: str) -> int:

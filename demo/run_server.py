@@ -9,6 +9,7 @@ from typing import Final
 
 import httpx
 import uvicorn
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.adapters.clock import SystemClock
@@ -18,6 +19,7 @@ from app.db import schema
 from app.db.database import Database
 from app.main import create_app
 from app.settings import Settings, SettingsError
+from app.web.edge import has_large_head, refuse_head
 from demo.customers import CUSTOMERS
 from demo.provision import Merchant, provision
 from demo.run import HOST, Billing, CannotStart, MerchantSecrets, Options, write_atomically
@@ -90,10 +92,13 @@ class Doors:
         self._shop = shop
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Each request goes to one of them unchanged; start and stop are Leavewell's."""
+        """Each request goes to one of them unchanged, unless its head is endless; start and stop are Leavewell's."""
         path = scope.get("path", "")
         is_shop = path == _SHOP or path.startswith(f"{_SHOP}/")
-        await (self._shop if is_shop else self._leavewell)(scope, receive, send)
+        if is_shop and scope["type"] == ScopeType.HTTP and has_large_head(scope):
+            await refuse_head(scope, receive, send)  # the shop reads cookies in quadratic time
+        else:
+            await (self._shop if is_shop else self._leavewell)(scope, receive, send)
 
 
 def _settings(options: Options) -> Settings:

@@ -58,7 +58,7 @@ class Edge:
 
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            await (self._app if _head_size(scope) <= LARGEST_HEAD else _refuse)(scope, receive, send_on)
+            await (refuse_head if has_large_head(scope) else self._app)(scope, receive, send_on)
         finally:
             level = logging.DEBUG if path in QUIET else logging.INFO
             milliseconds = round((time.perf_counter() - started) * 1000, 1)
@@ -66,12 +66,13 @@ class Edge:
             structlog.contextvars.unbind_contextvars("request_id")
 
 
-def _head_size(scope: HTTPScope) -> int:
+def has_large_head(scope: HTTPScope) -> bool:
+    """Whether address and headers are more than anybody's request needs."""
     lines = sum(len(name) + len(value) for name, value in scope["headers"])
-    return lines + len(scope["path"]) + len(scope["query_string"])
+    return lines + len(scope["path"]) + len(scope["query_string"]) > LARGEST_HEAD
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+async def refuse_head(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer 431 without reading any of it."""
     answer = problem(431, "headers_too_large", "The address and headers of the request are too large.")
     await answer.to_asgi_response(None, Request(scope, receive, send))(scope, receive, send)

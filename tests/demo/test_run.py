@@ -12,9 +12,12 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from litestar.types import Receive, Scope, Send
 
+from app.web.edge import Edge
 from demo.customers import CUSTOMERS
 from demo.run import CannotStart, claim, keep_secret, listen, write_atomically
+from demo.run_server import Doors
 from tests.support import server
 
 NAMES = [
@@ -103,6 +106,18 @@ def test_the_billing_service_ends_with_the_demo(tmp_path: Path, how: str) -> Non
         assert refuses(tmp_path)
 
 
+@pytest.mark.parametrize("path", ["/demo", "/demo/billing", "/healthz"])
+async def test_an_endless_head_is_refused_by_both_doors(path: str) -> None:
+    async def nobody(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError
+
+    doors = Doors(Edge(nobody), nobody)
+    transport = httpx.ASGITransport(app=doors)  # type: ignore[arg-type]  # as in tests.support.pages
+    async with httpx.AsyncClient(transport=transport, base_url="http://leavewell.test") as client:
+        answer = await client.get(path, headers={"cookie": "a=" + '"\\' * 40_000})
+    assert answer.status_code == 431
+
+
 def test_a_port_in_use_is_said_clearly(tmp_path: Path) -> None:
     with server.listen() as taken:
         port = taken.getsockname()[1]
@@ -131,6 +146,8 @@ def test_a_wrong_variable_is_said_clearly(tmp_path: Path, variables: dict[str, s
     )
     assert ended.returncode == 2
     assert said in ended.stderr
+    assert ended.stderr.startswith("The demo cannot start: ")
+    assert ended.stderr.count("\n") == 1
 
 
 def test_one_folder_serves_one_demo(tmp_path: Path) -> None:
