@@ -1,15 +1,18 @@
 """serve, worker, migrate, secret: what runs the installation."""
 
 import asyncio
+import errno
 import secrets
+import socket
 
 import click
 import uvicorn
 
-from app.cli.console import check_schema, read_settings, remark, say
+from app.cli.console import Failed, check_schema, read_settings, remark, say
 from app.db import schema
 from app.main import create_app, run_worker
 
+BACKLOG = 2048
 LAST_REQUESTS_S = 10  # how long a stopping server lets its requests finish
 
 
@@ -21,6 +24,7 @@ def serve(migrates: bool) -> None:
     if migrates:
         schema.upgrade(settings.database_url)
     check_schema(settings)
+    listeners = _listen(settings.host, settings.port)
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(settings),
@@ -35,9 +39,35 @@ def serve(migrates: bool) -> None:
         )
     )
     remark(f"Leavewell at {settings.base_url}, listening on {settings.host}:{settings.port}")
-    server.run()
+    server.run(sockets=listeners)
     if not server.started:
         raise SystemExit(1)
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Listening sockets on every address of the host; says so where that cannot be."""
+    listeners = []
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+        ):
+            # Named as TCP, or the event loop leaves Nagle's algorithm on: 40 ms an answer.
+            listener = socket.socket(family, kind, protocol)
+            listeners.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+    except OSError as problem:
+        for listener in listeners:
+            listener.close()
+        if problem.errno == errno.EADDRINUSE:
+            raise Failed(
+                f"Port {port} of {host} is in use. Stop what uses it, or choose another PORT."
+            ) from None
+        raise Failed(f"Cannot listen on {host}:{port}: {problem.strerror}. Check HOST and PORT.") from None
+    return listeners
 
 
 @click.command(short_help="Do the background work, apart from the server.")

@@ -10,6 +10,7 @@ from app.adapters.standard_webhooks import new_secret
 from app.db.database import Database
 from app.db.tables.accounts import Environment
 from tests.cli.conftest import Run, runner
+from tests.support import server
 from tests.support.apps import SECRET
 
 
@@ -239,6 +240,21 @@ def test_what_an_installation_lacks_is_said_before_anything_else(run: Run, tmp_p
     assert run("orgs", "list", DATABASE_URL=fresh).code == 0
     refused = run("orgs", "list", DATABASE_URL="postgresql://u:p4ssword@127.0.0.1:1/none")
     assert refused.errors == ["The database cannot be used. Check DATABASE_URL, and that the database runs."]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_port_in_use_is_said_before_anything_listens(run: Run) -> None:
+    with server.listen() as taken:
+        port = str(taken.getsockname()[1])
+        refused = run("serve", PORT=port)
+    assert refused.code == 1
+    assert refused.errors == [
+        f"Port {port} of 127.0.0.1 is in use. Stop what uses it, or choose another PORT."
+    ]
+    assert "listening" not in refused.err
+    assert run("serve", HOST="192.0.2.1", LEAVEWELL_BASE_URL="https://a.example").errors == [
+        "Cannot listen on 192.0.2.1:8000: Cannot assign requested address. Check HOST and PORT."
+    ]
 
 
 def test_another_secret_does_not_open_what_is_stored(run: Run, app_id: str) -> None:
