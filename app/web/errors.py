@@ -53,6 +53,8 @@ class Failure:
             headers["Retry-After"] = str(self.retry_after)
         if self.allow:
             headers["Allow"] = self.allow
+        if self.status == 408:
+            headers["Connection"] = "close"  # the rest of that body is still to come; nobody will read it
         return headers
 
 

@@ -16,6 +16,7 @@ from app.core.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from app.web.bodies import BodyTooSlow
 
 
 class ProblemError(BaseModel):
@@ -116,6 +117,7 @@ ALWAYS = (
 )
 WITH_BODY = (
     refusal(MalformedRequest, "The body is not JSON, or two programs could understand it differently."),
+    refusal(BodyTooSlow, "The body had not arrived as a whole after 10 seconds."),
     refusal(PayloadTooLarge, "The body is larger than 64 KB."),
     refusal(UnsupportedMediaType, "The body is not sent as `application/json`."),
 )

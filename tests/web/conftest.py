@@ -81,6 +81,11 @@ async def form(request: Request[Any, Any, Any]) -> dict[str, Any]:
     return {"values": {name: list(values) for name, values in found.values.items()}, "errors": errors}
 
 
+@post(["/probe/slow", "/v1/probe/slow"], status_code=200)
+async def slow(request: Request[Any, Any, Any]) -> dict[str, int]:
+    return {"bytes": len(await read_body(request, 1000, deadline_s=0.1))}
+
+
 @post("/probe/small", status_code=200)
 async def small(request: Request[Any, Any, Any]) -> dict[str, int]:
     return {"bytes": len(await read_body(request, 1000))}
@@ -114,7 +119,7 @@ def make_app(database: Database, clock: FakeClock, **options: Any) -> Litestar:
         database=database,
         clock=clock,
         templates=ChoiceLoader([DictLoader(probes), FileSystemLoader(ROOT / "templates")]),
-        extra_handlers=[raising, raising_in_api, number, order, form, small, page, all_ports],
+        extra_handlers=[raising, raising_in_api, number, order, form, slow, small, page, all_ports],
         **options,
     )
 

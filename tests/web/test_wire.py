@@ -78,6 +78,24 @@ def test_a_chunked_body_over_the_bound_is_a_413(address: tuple[str, int]) -> Non
     assert status_of(exchange(address, head + chunks)) == 413
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (b"/probe/slow", b"That took too long to arrive"),
+        (b"/v1/probe/slow", b'"code": "request_timeout"'),
+    ],
+)
+def test_a_body_that_never_ends_is_a_408_and_loses_its_connection(
+    address: tuple[str, int], path: bytes, said: bytes
+) -> None:
+    answer = exchange(
+        address, b"POST " + path + b" HTTP/1.1\r\n" + HOST + FORM + b"Content-Length: 9\r\n\r\na=1"
+    )
+    assert status_of(answer) == 408
+    assert b"connection: close" in answer.lower()
+    assert said in answer
+
+
 @pytest.mark.parametrize("body", [b"zz\r\n", b"-1\r\nx\r\n", b"fffffffffffffffff\r\nx\r\n"])
 def test_broken_chunks_are_refused(address: tuple[str, int], body: bytes) -> None:
     head = b"POST /probe/form HTTP/1.1\r\n" + CLOSE + FORM + b"Transfer-Encoding: chunked\r\n\r\n"
