@@ -43,11 +43,11 @@ class Formats:
 
     def day(self, moment: date) -> str:
         """`Tuesday, 1 December 2026`. A datetime is named by the day it has in its own zone."""
-        return format_date(moment, self._patterns["day"], locale=self._locale)
+        return _day(_date_of(moment), self._patterns["day"], self._locale)
 
     def short_day(self, moment: date) -> str:
         """`1 December 2026`."""
-        return format_date(moment, self._patterns["short_day"], locale=self._locale)
+        return _day(_date_of(moment), self._patterns["short_day"], self._locale)
 
     def moment(self, moment: datetime, zone: tzinfo | None = None) -> str:
         """`20 November 2026, 14:03 UTC`: the day, the time, and the zone they are meant in."""
@@ -71,6 +71,15 @@ def formats_for(locale: str) -> Formats:
     """Return the shared formatters of a locale."""
     copy = copy_for(locale)
     return Formats(copy, words=copy.locale, figures=parse_locale(locale) or copy.locale)
+
+
+def _date_of(moment: date) -> date:
+    return moment.date() if isinstance(moment, datetime) else moment
+
+
+@lru_cache(maxsize=4096)
+def _day(day: date, pattern: str, locale: Locale) -> str:
+    return str(format_date(day, pattern, locale=locale))
 
 
 @lru_cache(maxsize=4096)
