@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlmodel import Session
 
-from app.adapters.vault import Vault
+from app.adapters.vault import SealBroken, Vault
 from app.core.errors import Conflict
 from app.links import queries
 
@@ -17,6 +17,16 @@ MAX_LENGTH: Final = 255
 class IdempotencyKeyReused(Conflict):
     code = "idempotency_key_reused"
     user_message = "This Idempotency-Key was sent with another body before. Use a new key for a new request."
+
+
+class IdempotencyKeyUnreadable(Conflict):
+    """The answer was kept under a secret that is gone. To mint anew would make a second link in silence."""
+
+    code = "idempotency_key_unreadable"
+    user_message = (
+        "The link for this Idempotency-Key exists, but its answer was encrypted with a secret that is no longer in "
+        "use. Send the request with a new key to get another link."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +49,17 @@ class Answer:
 def find_answer(
     db: Session, vault: Vault, *, app_id: str, key: IdempotencyKey, now: datetime
 ) -> Answer | None:
-    """What was answered to this key in the last 24 hours. Raises IdempotencyKeyReused for another body."""
+    """What was answered to this key in the last 24 hours. Raises IdempotencyKeyReused for another body,
+    IdempotencyKeyUnreadable for an answer that no secret opens."""
     record = queries.find_idempotency(db, app_id=app_id, key_sha256=key.key_sha256, now=now)
     if record is None:
         return None
     if record.body_sha256 != key.body_sha256:
         raise IdempotencyKeyReused
-    return Answer(record.status, vault.open(record.response_encrypted), is_replay=True)
+    try:
+        return Answer(record.status, vault.open(record.response_encrypted), is_replay=True)
+    except SealBroken:
+        raise IdempotencyKeyUnreadable from None
 
 
 def keep_answer(

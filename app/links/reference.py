@@ -12,7 +12,7 @@ from app.links.forms import (
     MintBody,
     MintedLink,
 )
-from app.links.idempotency import MAX_LENGTH, IdempotencyKeyReused
+from app.links.idempotency import MAX_LENGTH, IdempotencyKeyReused, IdempotencyKeyUnreadable
 from app.links.service import LinkNotFound
 from app.web.reference import ALWAYS, WITH_BODY, Operation, Parameter, Success, refusal
 
@@ -97,6 +97,10 @@ OPERATIONS: Final = (
             *ALWAYS,
             refusal(
                 IdempotencyKeyReused, "The `Idempotency-Key` came with another body in the last 24 hours."
+            ),
+            refusal(
+                IdempotencyKeyUnreadable,
+                "The answer to this key was kept under a secret that has been dropped in the last 24 hours.",
             ),
             refusal(InvalidInput, "Fields are missing, unknown or not valid; `errors` names each."),
         ),

@@ -2,15 +2,21 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlmodel import func, select
 
+from app.db.database import Database
 from app.db.tables.events import EventRow
 from app.db.tables.links import CancelLink, IdempotencyRecord
 from app.links import queries
+from app.main import create_app
+from tests.support.apps import OLD_SECRET
 from tests.support.backend import LINKS, Backend, Backends
+from tests.support.clock import FakeClock
+from tests.support.pages import new_client
 
 
 def count(backend: Backend, table: type) -> int:
@@ -94,3 +100,15 @@ async def test_the_kept_answer_is_sealed_and_forgotten_in_time(backend: Backend)
     later = backend.clock.now() + timedelta(hours=24)
     assert backend.database.write_sync(queries.forget_idempotency, now=later, limit=10) == 1
     assert count(backend, IdempotencyRecord) == 0
+
+
+async def test_a_kept_answer_that_no_secret_opens_is_a_conflict_and_no_second_link(
+    backend: Backend, database: Database, clock: FakeClock
+) -> None:
+    await backend.mint(key="order-1")
+    app = create_app(replace(backend.settings, secrets=(OLD_SECRET,)), database=database, clock=clock)
+    async with app.lifespan(), new_client(app) as client:
+        refused = await replace(backend, client=client).mint(key="order-1")
+    assert (refused.status_code, refused.json()["code"]) == (409, "idempotency_key_unreadable")
+    assert "new key" in refused.json()["detail"]
+    assert count(backend, CancelLink) == 1
