@@ -85,3 +85,13 @@ def list_environments(db: Session, organization_id: str) -> list[Environment]:
 def list_keys(db: Session, app_id: str) -> list[ApiKey]:
     """Oldest first, revoked ones too; an environment has few."""
     return list(db.exec(_KEYS, params={"app_id": app_id}))
+
+
+def list_every_key(db: Session) -> list[ApiKey]:
+    """Of every environment, held until the transaction ends."""
+    return list(db.exec(select(ApiKey).order_by(col(ApiKey.id)).with_for_update()))
+
+
+def list_every_environment(db: Session) -> list[Environment]:
+    """Of every organization, held until the transaction ends."""
+    return list(db.exec(select(Environment).order_by(col(Environment.app_id)).with_for_update()))

@@ -8,9 +8,10 @@ import socket
 import click
 import uvicorn
 
-from app.cli.console import Failed, check_schema, read_settings, remark, say
+from app.cli.console import Failed, check_schema, pairs, read_settings, remark, say, workshop
 from app.db import schema
 from app.main import create_app, run_worker
+from app.setup import sealing
 
 BACKLOG = 2048
 LAST_REQUESTS_S = 10  # how long a stopping server lets its requests finish
@@ -90,7 +91,28 @@ def migrate() -> None:
         remark(f"The database is at revision {schema.HEAD} now.")
 
 
-@click.command()
-def secret() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def secret(context: click.Context) -> None:
     """Print a new secret for LEAVEWELL_SECRET."""
-    say(secrets.token_urlsafe(48))
+    if context.invoked_subcommand is None:
+        say(secrets.token_urlsafe(48))
+
+
+@secret.command()
+def reseal() -> None:
+    """Encrypt what is stored with the first secret of LEAVEWELL_SECRET."""
+    with workshop() as at:
+        done = at.database.write_sync(sealing.reseal, at.vault)
+        answers = unreadable = 0
+        last = None
+        while True:
+            batch = at.database.write_sync(sealing.reseal_answers, at.vault, after=last)
+            answers, unreadable, last = answers + batch.resealed, unreadable + batch.unreadable, batch.last
+            if last is None:
+                break
+    pairs([("API keys", done.api_keys), ("connection secrets", done.connections), ("kept answers", answers)])
+    if unreadable:
+        remark(
+            f"{unreadable} kept answers open with none of the secrets. They are forgotten within 24 hours."
+        )

@@ -110,6 +110,21 @@ def find_idempotency(db: Session, *, app_id: str, key_sha256: str, now: datetime
     return record if record is not None and record.expires_at > now else None
 
 
+def list_idempotency(db: Session, *, after: tuple[str, str] | None, limit: int) -> list[IdempotencyRecord]:
+    """In the order of their primary key, from behind `after` on; held until the transaction ends."""
+    statement = select(IdempotencyRecord)
+    if after is not None:
+        app_id, key_sha256 = after
+        statement = statement.where(
+            or_(
+                col(IdempotencyRecord.app_id) > app_id,
+                and_(col(IdempotencyRecord.app_id) == app_id, col(IdempotencyRecord.key_sha256) > key_sha256),
+            )
+        )
+    order = (col(IdempotencyRecord.app_id), col(IdempotencyRecord.key_sha256))
+    return list(db.exec(statement.order_by(*order).limit(limit).with_for_update()))
+
+
 def claim_idempotency(db: Session, *, now: datetime, values: Mapping[str, Any]) -> bool:
     """Write a record, unless one that is still honoured has the key. Waits for a parallel one to commit."""
     dialect = sqlite if db.get_bind().dialect.name == "sqlite" else postgresql

@@ -1,0 +1,61 @@
+"""Re-encrypts what is stored with the first secret of the ring, so that the others can be dropped."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlmodel import Session
+
+from app.accounts import queries as accounts
+from app.adapters.vault import SealBroken, Vault
+from app.links import queries as links
+
+MOST_AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Resealed:
+    """How many of each were encrypted anew."""
+
+    api_keys: int
+    connections: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResealedAnswers:
+    """A batch of kept answers; `last` is where the next one begins, None behind the end."""
+
+    resealed: int
+    unreadable: int
+    last: tuple[str, str] | None
+
+
+def reseal(db: Session, vault: Vault) -> Resealed:
+    """Encrypt every API key and connection secret anew, all or none. Raises SealBroken where no secret of the ring
+    opens one."""
+    keys = accounts.list_every_key(db)
+    for key in keys:
+        key.key_encrypted = vault.seal(vault.open(key.key_encrypted))
+    connections = 0
+    for environment in accounts.list_every_environment(db):
+        if environment.provider_config is not None:
+            environment.provider_config = vault.seal(vault.open(environment.provider_config))
+            connections += 1
+        if environment.customer_data_secret is not None:
+            environment.customer_data_secret = vault.seal(vault.open(environment.customer_data_secret))
+            connections += 1
+    return Resealed(len(keys), connections)
+
+
+def reseal_answers(db: Session, vault: Vault, *, after: tuple[str, str] | None = None) -> ResealedAnswers:
+    """The same for a batch of the answers kept for `Idempotency-Key`: a busy day has many, and minting goes on
+    meanwhile. One that no secret opens stays, for to forget it would be to mint a second link."""
+    records = links.list_idempotency(db, after=after, limit=MOST_AT_ONCE)
+    unreadable = 0
+    for record in records:
+        try:
+            record.response_encrypted = vault.seal(vault.open(record.response_encrypted))
+        except SealBroken:
+            unreadable += 1
+    is_end = len(records) < MOST_AT_ONCE
+    last = None if is_end else (records[-1].app_id, records[-1].key_sha256)
+    return ResealedAnswers(len(records) - unreadable, unreadable, last)
