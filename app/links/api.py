@@ -1,6 +1,7 @@
 """`/v1/cancel-sessions`: a merchant's backend mints, lists, reads and revokes cancel links (DESIGN §2.2)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Concatenate, Final, ParamSpec
@@ -14,7 +15,7 @@ from sqlmodel import Session
 
 from app.accounts import service as accounts
 from app.accounts.service import Caller, Credentials
-from app.core.errors import AppError
+from app.core.errors import AppError, Unauthorized
 from app.links import forms, queries, service
 from app.links.idempotency import Answer, IdempotencyKey, find_answer, keep_answer
 from app.links.service import LinkOrder
@@ -23,6 +24,8 @@ from app.web.bodies import AnyRequest
 from app.web.deps import Ports, after_ports
 from app.web.problems import read_json
 from app.web.ratelimit import TokenBucket
+from app.web.security import client_ip
+from app.web.strangers import Strangers
 
 PATH: Final = "/v1/cancel-sessions"
 APP_HEADER: Final = "x-ck-app"
@@ -42,18 +45,37 @@ class Asked:
 
 
 class ApiRates:
-    """How often one key may ask, in this process: minting apart from everything else."""
+    """How often one key may ask, in this process: minting apart from everything else; and how often one address may
+    be wrong about its key."""
 
     def __init__(self, per_minute: int) -> None:
         self._mints = TokenBucket(per_minute=per_minute)
         self._others = TokenBucket(per_minute=per_minute)
+        self._strangers = Strangers()
 
-    def admit(self, request: AnyRequest, ports: Ports, *, is_mint: bool = False) -> Asked:
-        """Raises TooManyRequests. Counted by what was sent as key, so before anybody looks it up."""
+    @asynccontextmanager
+    async def admitted(
+        self, request: AnyRequest, ports: Ports, *, is_mint: bool = False, writes: bool = False
+    ) -> AsyncIterator[Asked]:
+        """Raises TooManyRequests. Counted by address and by what was sent as key, so before anybody looks it up.
+
+        Where the body writes, credentials that are new here are looked up first: a stranger does not get the
+        database's one writer.
+        """
         headers, now = request.headers, ports.clock.now()
         credentials = accounts.credentials(headers.get(APP_HEADER, ""), headers.get(KEY_HEADER, ""))
+        is_known = self._strangers.is_known(credentials)
+        if not is_known:
+            self._strangers.check(client_ip(request, ports.settings.trusted_proxies), now)
         (self._mints if is_mint else self._others).take(credentials.key_sha256, now)
-        return Asked(ports, credentials, now)
+        try:
+            if writes and not is_known:
+                await ports.database.read(accounts.authenticate, credentials)
+            yield Asked(ports, credentials, now)
+        except Unauthorized:
+            self._strangers.note(client_ip(request, ports.settings.trusted_proxies), credentials, now)
+            raise
+        self._strangers.welcome(credentials)
 
 
 def router(per_minute: int) -> Router:
@@ -66,15 +88,19 @@ async def mint(
     request: AnyRequest, ports: NamedDependency[Ports], rates: NamedDependency[ApiRates]
 ) -> Response[bytes]:
     """Make a link. Authentication, the kept answer, the link and its event are one unit of work."""
-    asked = rates.admit(request, ports, is_mint=True)
-    try:
-        _, body = await read_json(request)
-        key = forms.read_idempotency_key(request.headers.getall(IDEMPOTENCY_HEADER, []), f"POST {PATH}", body)
-        order = forms.read_order(body)
-    except AppError:
-        await ports.database.read(accounts.authenticate, asked.credentials)  # a stranger learns nothing else
-        raise
-    answer = await ports.database.write(_mint, asked, order, key)
+    async with rates.admitted(request, ports, is_mint=True, writes=True) as asked:
+        try:
+            _, body = await read_json(request)
+            key = forms.read_idempotency_key(
+                request.headers.getall(IDEMPOTENCY_HEADER, []), f"POST {PATH}", body
+            )
+            order = forms.read_order(body)
+        except AppError:
+            await ports.database.read(
+                accounts.authenticate, asked.credentials
+            )  # a stranger learns nothing else
+            raise
+        answer = await ports.database.write(_mint, asked, order, key)
     headers = {"Idempotent-Replayed": "true"} if answer.is_replay else {}
     return _json(answer.body, status=answer.status, headers=headers)
 
@@ -84,8 +110,8 @@ async def list_links(
     request: AnyRequest, ports: NamedDependency[Ports], rates: NamedDependency[ApiRates]
 ) -> Response[bytes]:
     """A page of the environment's links."""
-    asked = rates.admit(request, ports)
-    return _json(await _read(asked, _list, list(request.query_params.multi_items())))
+    async with rates.admitted(request, ports) as asked:
+        return _json(await _read(asked, _list, list(request.query_params.multi_items())))
 
 
 @route("/{link_id:str}", http_method=READ)
@@ -96,7 +122,8 @@ async def show(
     rates: NamedDependency[ApiRates],
 ) -> Response[bytes]:
     """One link."""
-    return _json(await _read(rates.admit(request, ports), _show, link_id))
+    async with rates.admitted(request, ports) as asked:
+        return _json(await _read(asked, _show, link_id))
 
 
 @post("/{link_id:str}/revoke", status_code=200)
@@ -107,8 +134,8 @@ async def revoke(
     rates: NamedDependency[ApiRates],
 ) -> Response[bytes]:
     """Revoke a link, once or again. A body would say nothing and is not read."""
-    asked = rates.admit(request, ports)
-    return _json(await ports.database.write(_revoke, asked, link_id))
+    async with rates.admitted(request, ports, writes=True) as asked:
+        return _json(await ports.database.write(_revoke, asked, link_id))
 
 
 @route("/", http_method=HttpMethod.OPTIONS)

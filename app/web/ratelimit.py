@@ -26,12 +26,25 @@ class TokenBucket:
 
     def take(self, key: str, now: datetime) -> None:
         """Use one token; raises TooManyRequests with the seconds until there is one."""
-        at = now.timestamp()
-        left, last = self._buckets.pop(key, (self._burst, at))
-        left = min(self._burst, left + max(0.0, at - last) * self._per_second)
-        taken = left >= 1
-        self._buckets[key] = (left - 1 if taken else left, at)
+        if not self.spend(key, now):
+            self.check(key, now)
+
+    def check(self, key: str, now: datetime) -> None:
+        """Use none; raises TooManyRequests where there is none."""
+        left = self._left(key, now)
+        if left < 1:
+            raise TooManyRequests(retry_after=max(1, math.ceil((1 - left) / self._per_second)))
+
+    def spend(self, key: str, now: datetime) -> bool:
+        """Use one token if there is one; say whether there was."""
+        left = self._left(key, now)
+        self._buckets[key] = (left - 1 if left >= 1 else left, now.timestamp())
+        self._buckets.move_to_end(key)
         if len(self._buckets) > self._max_keys:
             self._buckets.popitem(last=False)
-        if not taken:
-            raise TooManyRequests(retry_after=max(1, math.ceil((1 - left) / self._per_second)))
+        return left >= 1
+
+    def _left(self, key: str, now: datetime) -> float:
+        at = now.timestamp()
+        left, last = self._buckets.get(key, (self._burst, at))
+        return min(self._burst, left + max(0.0, at - last) * self._per_second)

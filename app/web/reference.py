@@ -106,7 +106,10 @@ def refusal(error: type[AppError], when: str) -> Refusal:
 
 ALWAYS = (
     refusal(Unauthorized, "App ID or API key is missing, unknown, revoked, or of another environment."),
-    refusal(TooManyRequests, "The key has asked too often; `Retry-After` has the seconds to wait."),
+    refusal(
+        TooManyRequests,
+        "The key has asked too often, or its address with wrong ones; `Retry-After` has the seconds to wait.",
+    ),
     Refusal(
         500,
         "internal_error",

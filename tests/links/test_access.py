@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_network
 from typing import Any
 
 import httpx
+import pytest
 from sqlalchemy import Engine, event
 
 from app.accounts import service as accounts
@@ -131,3 +133,56 @@ async def test_who_asks_too_often_is_told_when_to_come_back(database: Database, 
         assert (await backends.live.mint()).status_code == 201
         clock.advance(seconds=20)
         await backends.test.minted()
+
+
+async def test_who_guesses_keys_is_stopped_before_anything_is_looked_up(
+    backends: Backends, clock: FakeClock
+) -> None:
+    assert (await backends.test.mint()).status_code == 201  # known from here on
+    for number in range(60):
+        assert (await ask(backends.test, x_ck_api_key=f"test_guess_{number}")).status_code == 401
+    with noted_statements() as statements:
+        refused = await ask(backends.test, x_ck_api_key="test_guess_again")
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
+    assert refused.headers["retry-after"] == "1"
+    assert statements == []
+    assert (await backends.test.mint()).status_code == 201
+    assert (await backends.test.get()).status_code == 200
+    assert (await backends.live.mint()).status_code == 429  # right, but new here: it waits with the strangers
+    clock.advance(seconds=1)
+    assert (await backends.live.mint()).status_code == 201
+    assert (await backends.live.mint()).status_code == 201
+
+
+async def test_guesses_are_counted_by_the_address_that_a_trusted_proxy_names(
+    database: Database, clock: FakeClock
+) -> None:
+    async with serving(database, clock, trusted_proxies=(ip_network("127.0.0.1"),)) as backends:
+        for number in range(60):
+            guess = {"x_ck_api_key": f"test_guess_{number}", "x_forwarded_for": f"2001:db8::{number:x}"}
+            assert (await ask(backends.test, **guess)).status_code == 401
+        assert (await ask(backends.test, x_forwarded_for="2001:db8::beef")).status_code == 429
+        assert (await ask(backends.test, x_forwarded_for="2001:db8:0:1::1")).status_code == 201
+        assert (await ask(backends.test, x_forwarded_for="2001:db8::beef")).status_code == 201
+
+
+async def test_a_key_that_is_revoked_is_a_strangers_from_then_on(backends: Backends) -> None:
+    backend = backends.test
+    await backend.minted()
+    now = backend.clock.now()
+    backend.database.write_sync(accounts.revoke_key, app_id=backend.app_id, key_id=backend.key_id, now=now)
+    assert [(await backend.mint()).status_code for _ in range(61)] == [401] * 60 + [429]
+
+
+async def test_a_stranger_does_not_get_the_one_writer(
+    backends: Backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link_id = (await backends.live.minted())["id"]
+
+    async def write(*given: object, **named: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(backends.test.database, "write", write)
+    for stranger in strangers(backends):
+        assert (await ask(backends.test, **stranger)).status_code == 401
+    assert (await backends.test.client.post(f"{LINKS}/{link_id}/revoke")).status_code == 401
