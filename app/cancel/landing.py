@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from litestar import Request, Response, route
-from litestar.datastructures import Cookie
+from litestar import Request, route
 from litestar.di import NamedDependency
 from litestar.enums import HttpMethod
 from litestar.params import FromPath
@@ -54,7 +53,7 @@ async def landing(
     try:
         if request.method == HttpMethod.POST:
             if _is_sent_on(visit):
-                return _see_other(f"/cancel/{quote(token)}")
+                return to(f"/cancel/{quote(token)}")
             return await _exchange(visit, token_sha256)
         if request.method == HttpMethod.GET and is_led_by_a_page(request):
             return await _exchange(visit, token_sha256)
@@ -94,13 +93,7 @@ async def _exchange(visit: Visit, token_sha256: str) -> Answer:
         browser_sha256=browser.fingerprint,
         accept_language=visit.request.headers.get("accept-language"),
     )
-    return _see_other(address(session_id, place), visit.cookie(browser))
-
-
-def _see_other(path: str, *cookies: Cookie) -> Answer:
-    """Send on. Nobody may keep it: the address has the link in it, or a session."""
-    headers = {"Location": path, "Cache-Control": "no-store"}
-    return Response(None, status_code=303, headers=headers, cookies=cookies)
+    return to(address(session_id, place), visit.cookie(browser))
 
 
 async def _look(visit: Visit, token: str, token_sha256: str) -> Answer:

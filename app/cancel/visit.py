@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from litestar import Response
 from litestar.datastructures import Cookie
-from litestar.enums import HttpMethod
+from litestar.enums import HttpMethod, MediaType
 
 from app.accounts import queries as accounts
 from app.cancel import screens as sc
@@ -103,5 +103,7 @@ def address(session_id: str, place: str | None = None) -> str:
     return f"/cancel/s/{session_id}/{place}" if place else f"/cancel/s/{session_id}"
 
 
-def to(address: str) -> Answer:
-    return Response(None, status_code=303, headers={"Location": address, "Cache-Control": "no-store"})
+def to(address: str, *cookies: Cookie) -> Answer:
+    """Send on. Nobody may keep it: the address has a link in it, or a session."""
+    headers = {"Location": address, "Cache-Control": "no-store"}
+    return Response(b"", media_type=MediaType.TEXT, status_code=303, headers=headers, cookies=list(cookies))
