@@ -120,13 +120,15 @@ def _parse_host(host: str) -> str:
     host = host.removesuffix(".")
     if ":" in host:
         return str(_parse_ip(host))
-    # `2130706433`, `0x7f.1` and `0177.0.0.1` are 127.0.0.1 to a resolver: only plain dotted decimal passes.
-    if _NUMERIC_LABEL.fullmatch(host.rpartition(".")[2]):
-        return str(_parse_ip(host))
     try:
-        return idna.encode(host, uts46=True).decode()
+        name = idna.encode(host, uts46=True).decode().removesuffix(".")
     except UnicodeError:
-        return _parse_ascii_host(host)
+        name = _parse_ascii_host(host)
+    # `2130706433`, `0x7f.1` and `0177.0.0.1` are 127.0.0.1 to a resolver: only plain dotted decimal passes. So
+    # are digits of other scripts, hence after IDNA has made plain ones of them.
+    if _NUMERIC_LABEL.fullmatch(name.rpartition(".")[2]):
+        return str(_parse_ip(name))
+    return name
 
 
 def _parse_ascii_host(host: str) -> str:

@@ -86,6 +86,12 @@ def test_an_origin_that_only_looks_like_a_listed_one_is_not_listed(url: str) -> 
     assert not is_listed(url, LISTED)
 
 
+@pytest.mark.parametrize("host", ["\u00b9", "0x\uff17f.1", "\uff12130706433"])
+def test_digits_of_another_script_are_no_host_either(host: str) -> None:
+    with pytest.raises(BadUrl, match="plain notation"):
+        origin_of(f"https://{host}")
+
+
 @given(st.text())
 def test_no_text_breaks_the_reading_of_an_origin(text: str) -> None:
     for url in (text, f"https://{text}", f"https://shop.example/{text}"):
