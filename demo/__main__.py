@@ -33,6 +33,8 @@ def _run(options: Options, started: float) -> None:
     with ExitStack() as open_things:
         listener = open_things.enter_context(listen(options.port))
         open_things.enter_context(claim(options.folder))
+        # The last run's: this one's comes with its first answer.
+        (options.folder / "demo.env").unlink(missing_ok=True)
         keep_secret(options.folder / "secret")
         merchant_secrets = MerchantSecrets(keep_secret(options.folder / "northwind-secret"))
         billing = open_things.enter_context(billing_service(options, key=merchant_secrets.text("billing")))

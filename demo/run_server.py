@@ -4,7 +4,6 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Final
 
 import httpx
@@ -63,9 +62,10 @@ def serve(
             sends_billing_data=options.provider == "direct",
         )
     )
+    doors = HeldUntilReady(Doors(leavewell, shop))
     server = uvicorn.Server(
         uvicorn.Config(
-            Doors(leavewell, shop),
+            doors,
             lifespan="on",
             log_config=None,
             access_log=False,
@@ -75,7 +75,14 @@ def serve(
     )
 
     async def run() -> None:
-        ready = asyncio.create_task(_say_when_ready(options, billing, keys, announce))
+        async def open_up() -> None:
+            await _answers_at_home(server, leavewell)
+            _write_envs(options, billing, keys)
+            doors.open()
+            await _answers_at(f"{billing.url}/healthz")
+            announce()
+
+        ready = asyncio.create_task(open_up())
         try:
             await server.serve(sockets=[listener])
         finally:
@@ -99,6 +106,24 @@ class Doors:
             await refuse_head(scope, receive, send)  # the shop reads cookies in quadratic time
         else:
             await (self._shop if is_shop else self._leavewell)(scope, receive, send)
+
+
+class HeldUntilReady:
+    """Keeps early requests waiting until `open`, so that whoever got an answer finds demo.env written."""
+
+    def __init__(self, behind: ASGIApp) -> None:
+        self._behind = behind
+        self._ready = asyncio.Event()
+
+    def open(self) -> None:
+        """Let them in."""
+        self._ready.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Start and stop go through at once."""
+        if scope["type"] == ScopeType.HTTP:
+            await self._ready.wait()
+        await self._behind(scope, receive, send)
 
 
 def _settings(options: Options) -> Settings:
@@ -134,18 +159,19 @@ async def _set_up(settings: Settings, merchant: Merchant) -> Mapping[Mode, Keys]
         await database.close()
 
 
-async def _say_when_ready(
-    options: Options, billing: Billing, keys: Mapping[Mode, Keys], announce: Announce
-) -> None:
-    async with httpx.AsyncClient(trust_env=False) as http:
-        for url in (f"{options.url}/healthz", f"{billing.url}/healthz"):
-            while not await _answers(http, url):  # noqa: ASYNC110 - what is waited for is another process
-                await asyncio.sleep(_POLL_S)
-    _write_env(options.folder, options.url, keys)
-    write_atomically(
-        options.folder / "billing.env", {"DEMO_BILLING_URL": billing.url, "DEMO_BILLING_KEY": billing.key}
-    )
-    announce()
+async def _answers_at_home(server: uvicorn.Server, leavewell: ASGIApp) -> None:
+    """Return once Leavewell can serve; asked behind the doors, for they are still closed."""
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(_POLL_S)
+    inside = httpx.ASGITransport(app=leavewell)  # type: ignore[arg-type]  # Litestar's types are narrower
+    await _answers_at(f"http://{HOST}/healthz", inside)
+
+
+async def _answers_at(url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    """Return once the address answers with 200."""
+    async with httpx.AsyncClient(transport=transport, trust_env=False) as http:
+        while not await _answers(http, url):  # noqa: ASYNC110 - what is waited for may be another process
+            await asyncio.sleep(_POLL_S)
 
 
 async def _answers(http: httpx.AsyncClient, url: str) -> bool:
@@ -155,11 +181,14 @@ async def _answers(http: httpx.AsyncClient, url: str) -> bool:
         return False
 
 
-def _write_env(folder: Path, url: str, keys: Mapping[Mode, Keys]) -> None:
+def _write_envs(options: Options, billing: Billing, keys: Mapping[Mode, Keys]) -> None:
     write_atomically(
-        folder / "demo.env",
+        options.folder / "billing.env", {"DEMO_BILLING_URL": billing.url, "DEMO_BILLING_KEY": billing.key}
+    )
+    write_atomically(
+        options.folder / "demo.env",
         {
-            "LEAVEWELL_URL": url,
+            "LEAVEWELL_URL": options.url,
             "LEAVEWELL_APP_ID": keys["test"].app_id,
             "LEAVEWELL_API_KEY": keys["test"].api_key,
             "LEAVEWELL_LIVE_APP_ID": keys["live"].app_id,

@@ -84,6 +84,15 @@ def test_one_command_serves_leavewell_and_the_shop(tmp_path: Path) -> None:
             assert "$29.00" in browser.get("/demo/billing").text
 
 
+def test_who_got_an_answer_finds_the_keys_of_this_run(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "demo.env").write_text("LEAVEWELL_URL=http://127.0.0.1:1\n")
+    command = [sys.executable, "-m", "demo", "--data", tmp_path / "data"]
+    with server.started(command, env={}, log=tmp_path / "log") as running:
+        assert httpx.get(f"{running.url}/healthz", timeout=server.START_WITHIN_S).status_code == 200
+        assert env_file(tmp_path / "data" / "demo.env")["LEAVEWELL_URL"] == running.url
+
+
 def test_a_second_start_keeps_keys_and_secrets(tmp_path: Path) -> None:
     kept = []
     for provider in ("demo", "direct"):
