@@ -227,7 +227,7 @@ def read_query(pairs: Sequence[tuple[str, str]]) -> LinkQuery:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InvalidInput(fields=[FieldError(name[:MAX_NAME], "Give this once.") for name in twice])
     given: dict[str, Any] = dict(pairs)
-    if (limit := given.get("limit", "")).isascii() and limit.isdecimal() and len(limit) <= 9:
+    if (limit := given.get("limit", "")).isascii() and limit.isdecimal() and len(limit) <= 99:
         given["limit"] = int(limit)
     query = _validate(_Query, given)
     return LinkQuery(query.limit, read_cursor(query.cursor) if query.cursor else None, query.customer_id)
