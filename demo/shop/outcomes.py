@@ -33,7 +33,7 @@ NOTICES: Final[Mapping[str, Notice]] = MappingProxyType(
         "plan_switched": Notice("You are on your new plan.", "The new price is below.", "good"),
         "trial_extended": Notice("More time to look around.", "The new end of your trial is below.", "good"),
         "support_requested": Notice(
-            "We are on it.", "A person will write back to you, usually the same day.", "good"
+            "Good that you ask.", "A person will answer your mail, usually the same day.", "good"
         ),
         "redirected": Notice("Welcome back.", "Nothing about your subscription has changed."),
         "uncanceled": Notice("Your subscription goes on.", "The cancellation has been taken back.", "good"),

@@ -8,6 +8,7 @@ from tests.e2e.visitor import Visitor
 
 SURVEY = "What makes you want to leave?"
 NOTES = "What happens to your notes"
+PAGES = "What happens to your pages"
 FEEDBACK = "Is there anything we should know?"
 CONFIRM = "Cancel your subscription?"
 CANCELED = "Your subscription is canceled"
@@ -149,7 +150,7 @@ def one_of_two_subscriptions(visitor: Visitor) -> None:
     visitor.press_cancel(arrive_at="Which subscription do you want to cancel?")
     visitor.choose("Northwind Publish")
     visitor.answer("Continue", arrive_at=SURVEY)
-    visitor.answer("Skip this", arrive_at=NOTES)
+    visitor.answer("Skip this", arrive_at=PAGES)
     skip_the_rest(visitor)
     visitor.sees("Northwind Publish")
     visitor.answer("Cancel my subscription", arrive_at=CANCELED)
@@ -166,7 +167,7 @@ def support_in_place_of_a_discount(visitor: Visitor) -> None:
     visitor.answer("Talk to support", arrive_at="Let us talk")
     link = visitor.page.get_by_role("main").get_by_role("link", name="Write to support")
     assert link.get_attribute("href") == "mailto:help@northwind.example"
-    visitor.come_back("We are on it.")
+    visitor.come_back("Good that you ask.")
     visitor.sees("Active")
 
 
