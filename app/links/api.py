@@ -46,12 +46,12 @@ class Asked:
 
 class ApiRates:
     """How often one key may ask, in this process: minting apart from everything else; and how often one address may
-    be wrong about its key."""
+    be wrong about its key: as often, for a key cannot be guessed anyway and a merchant's own mistake is no attack."""
 
     def __init__(self, per_minute: int) -> None:
         self._mints = TokenBucket(per_minute=per_minute)
         self._others = TokenBucket(per_minute=per_minute)
-        self._strangers = Strangers()
+        self._strangers = Strangers(per_minute=per_minute)
 
     @asynccontextmanager
     async def admitted(

@@ -8,7 +8,6 @@ from typing import Final
 
 from app.web.ratelimit import TokenBucket
 
-FAILURES_PER_MINUTE: Final = 60
 MOST_KNOWN: Final = 10_000
 
 
@@ -19,7 +18,7 @@ class Strangers:
     process has not seen yet wait there with the strangers. It is no authentication: that is done all the same.
     """
 
-    def __init__(self, per_minute: int = FAILURES_PER_MINUTE, most_known: int = MOST_KNOWN) -> None:
+    def __init__(self, per_minute: int, most_known: int = MOST_KNOWN) -> None:
         self._failures = TokenBucket(per_minute=per_minute)
         self._known: OrderedDict[Hashable, None] = OrderedDict()
         self._most_known = most_known

@@ -136,28 +136,31 @@ async def test_who_asks_too_often_is_told_when_to_come_back(database: Database, 
 
 
 async def test_who_guesses_keys_is_stopped_before_anything_is_looked_up(
-    backends: Backends, clock: FakeClock
+    database: Database, clock: FakeClock
 ) -> None:
-    assert (await backends.test.mint()).status_code == 201  # known from here on
-    for number in range(60):
-        assert (await ask(backends.test, x_ck_api_key=f"test_guess_{number}")).status_code == 401
-    with noted_statements() as statements:
-        refused = await ask(backends.test, x_ck_api_key="test_guess_again")
-    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
-    assert refused.headers["retry-after"] == "1"
-    assert statements == []
-    assert (await backends.test.mint()).status_code == 201
-    assert (await backends.test.get()).status_code == 200
-    assert (await backends.live.mint()).status_code == 429  # right, but new here: it waits with the strangers
-    clock.advance(seconds=1)
-    assert (await backends.live.mint()).status_code == 201
-    assert (await backends.live.mint()).status_code == 201
+    async with serving(database, clock, api_rate=60) as backends:
+        assert (await backends.test.mint()).status_code == 201  # known from here on
+        for number in range(60):
+            assert (await ask(backends.test, x_ck_api_key=f"test_guess_{number}")).status_code == 401
+        with noted_statements() as statements:
+            refused = await ask(backends.test, x_ck_api_key="test_guess_again")
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
+        assert refused.headers["retry-after"] == "1"
+        assert statements == []
+        assert (await backends.test.mint()).status_code == 201
+        assert (await backends.test.get()).status_code == 200
+        assert (
+            await backends.live.mint()
+        ).status_code == 429  # right, but new here: it waits with the strangers
+        clock.advance(seconds=1)
+        assert (await backends.live.mint()).status_code == 201
+        assert (await backends.live.mint()).status_code == 201
 
 
 async def test_guesses_are_counted_by_the_address_that_a_trusted_proxy_names(
     database: Database, clock: FakeClock
 ) -> None:
-    async with serving(database, clock, trusted_proxies=(ip_network("127.0.0.1"),)) as backends:
+    async with serving(database, clock, api_rate=60, trusted_proxies=(ip_network("127.0.0.1"),)) as backends:
         for number in range(60):
             guess = {"x_ck_api_key": f"test_guess_{number}", "x_forwarded_for": f"2001:db8::{number:x}"}
             assert (await ask(backends.test, **guess)).status_code == 401
@@ -166,12 +169,17 @@ async def test_guesses_are_counted_by_the_address_that_a_trusted_proxy_names(
         assert (await ask(backends.test, x_forwarded_for="2001:db8::beef")).status_code == 201
 
 
-async def test_a_key_that_is_revoked_is_a_strangers_from_then_on(backends: Backends) -> None:
-    backend = backends.test
-    await backend.minted()
-    now = backend.clock.now()
-    backend.database.write_sync(accounts.revoke_key, app_id=backend.app_id, key_id=backend.key_id, now=now)
-    assert [(await backend.mint()).status_code for _ in range(61)] == [401] * 60 + [429]
+async def test_a_key_that_is_revoked_is_a_strangers_from_then_on(
+    database: Database, clock: FakeClock
+) -> None:
+    async with serving(database, clock, api_rate=60) as backends:
+        backend = backends.test
+        await backend.minted()
+        database.write_sync(
+            accounts.revoke_key, app_id=backend.app_id, key_id=backend.key_id, now=clock.now()
+        )
+        clock.advance(seconds=1)
+        assert [(await backend.mint()).status_code for _ in range(61)] == [401] * 60 + [429]
 
 
 async def test_a_stranger_does_not_get_the_one_writer(
