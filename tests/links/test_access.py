@@ -149,9 +149,8 @@ async def test_who_guesses_keys_is_stopped_before_anything_is_looked_up(
         assert statements == []
         assert (await backends.test.mint()).status_code == 201
         assert (await backends.test.get()).status_code == 200
-        assert (
-            await backends.live.mint()
-        ).status_code == 429  # right, but new here: it waits with the strangers
+        # Right, but new here: it waits with the strangers.
+        assert (await backends.live.mint()).status_code == 429
         clock.advance(seconds=1)
         assert (await backends.live.mint()).status_code == 201
         assert (await backends.live.mint()).status_code == 201
