@@ -137,7 +137,6 @@ def begin(
         # Named although they are the defaults: finding those out takes longer than all the rest.
         steps_viewed=[],
         explanations=[],
-        facts={},
         snapshot={},
     )
     db.add(session)

@@ -191,7 +191,7 @@ def _exchange(db: Session, token_sha256: str) -> tuple[str, str]:
         "created_at": now,
         "last_seen_at": now,
         "expires_at": now + timedelta(days=1),
-        **{name: {} for name in ("state", "facts", "snapshot")},
+        **{name: {} for name in ("state", "snapshot")},
         **{name: [] for name in ("steps_viewed", "explanations")},
     }
     db.connection().execute(NEW_SESSION, values)

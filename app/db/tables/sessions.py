@@ -46,7 +46,6 @@ class CancelSession(Table, table=True):
     state: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
     steps_viewed: list[dict[str, Any]] = Field(default_factory=list, sa_type=Json)
     explanations: list[dict[str, Any]] = Field(default_factory=list, sa_type=Json)
-    facts: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
     snapshot: dict[str, Any] = Field(default_factory=dict, sa_type=Json)  # billing data as it was at open
 
 

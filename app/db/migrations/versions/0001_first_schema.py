@@ -174,7 +174,6 @@ def upgrade() -> None:
         sa.Column("state", Json, nullable=False),
         sa.Column("steps_viewed", Json, nullable=False),
         sa.Column("explanations", Json, nullable=False),
-        sa.Column("facts", Json, nullable=False),
         sa.Column("snapshot", Json, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_cancel_sessions"),
         sa.ForeignKeyConstraint(
