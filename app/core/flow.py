@@ -400,9 +400,6 @@ class FlowDefinition(Part):
     )
     steps: list[Step] = Field(min_length=1, max_length=20)
 
-    def find_step(self, step_id: str) -> Step | None:
-        return next((step for step in self.steps if step.id == step_id), None)
-
 
 def dump_flow(definition: FlowDefinition) -> dict[str, Any]:
     """The definition as JSON, without what is at its default; parse_flow reads it back to an equal one."""

@@ -13,7 +13,7 @@ from app.accounts import queries as accounts_queries
 from app.accounts import service as accounts
 from app.adapters.billing import registry
 from app.adapters.billing.registry import PROVIDERS
-from app.adapters.standard_webhooks import BadSecret, check_secrets, new_secret
+from app.adapters.standard_webhooks import BadSecret, check_secrets
 from app.adapters.vault import Vault
 from app.cancel.theme import parse_theme
 from app.connections import service as connections
@@ -195,11 +195,6 @@ def set_customer_data(
     if timeout_ms is not None:
         environment.customer_data_timeout_ms = timeout_ms
     return environment
-
-
-def new_signing_secret() -> str:
-    """A `whsec_…` secret for the merchant's endpoint."""
-    return new_secret()
 
 
 def set_return_url(
