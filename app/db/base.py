@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 import msgspec
 from sqlalchemy import JSON, MetaData
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlmodel import SQLModel
+from sqlmodel import Field, SQLModel
 from sqlmodel.sql.sqltypes import UTCDateTime as UtcDateTime
 
-__all__ = ["Json", "Table", "UtcDateTime", "dump_json", "load_json", "metadata", "new_id"]
+__all__ = ["Json", "Table", "UtcDateTime", "added", "dump_json", "load_json", "metadata", "new_id"]
 
 # Named constraints, because a migration can only drop or alter what it can name.
 metadata = MetaData(
@@ -31,6 +31,11 @@ class Table(SQLModel):
     """Base of the tables. A `datetime` column is aware UTC on both databases and refuses a naive value."""
 
     metadata: ClassVar[MetaData] = metadata
+
+
+def added(default: str | int) -> Any:
+    """A column that came to a table with rows in it: the database, too, knows what those have."""
+    return Field(default=default, sa_column_kwargs={"server_default": str(default)})
 
 
 def new_id(prefix: str) -> str:

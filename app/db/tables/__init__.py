@@ -4,21 +4,32 @@ from app.db.tables.accounts import ApiKey, Environment, Organization
 from app.db.tables.effects import Effect
 from app.db.tables.events import EventRow
 from app.db.tables.flows import Flow, FlowVersion
+from app.db.tables.limits import RateLimit
 from app.db.tables.links import CancelLink, IdempotencyRecord
+from app.db.tables.mail import Mail
+from app.db.tables.manual import CancellationRequest
 from app.db.tables.outbox import OutboxJob
+from app.db.tables.receipts import Receipt, ReceiptKey
 from app.db.tables.sessions import CancelSession, SessionOffer
+from app.db.tables.verifications import Verification
 
 __all__ = [
     "ApiKey",
     "CancelLink",
     "CancelSession",
+    "CancellationRequest",
     "Effect",
     "Environment",
     "EventRow",
     "Flow",
     "FlowVersion",
     "IdempotencyRecord",
+    "Mail",
     "Organization",
     "OutboxJob",
+    "RateLimit",
+    "Receipt",
+    "ReceiptKey",
     "SessionOffer",
+    "Verification",
 ]

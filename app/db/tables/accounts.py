@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, UniqueConstraint
 from sqlmodel import Field
 
-from app.db.base import Json, Table
+from app.db.base import Json, Table, added
 
 
 class Organization(Table, table=True):
@@ -46,7 +46,14 @@ class Environment(Table, table=True):
     exit_policy: str = "always"  # always | regulated
     locale: str = "en"
     theme: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
-    hosted_enabled: bool = True
+    time_zone: str | None = None  # IANA; what receipts fall back on
+    hosted_enabled: bool = True  # False: the public entry only says how to reach the merchant
+    link_life_s: int = added(86_400)  # of links that are made by hand
+    code_life_s: int = added(600)
+    sender_name: str | None = None
+    sender_address: str | None = None
+    mail_subjects: dict[str, str] | None = Field(default=None, sa_type=Json)  # by kind of mail
+    pause_reminder_days: int = added(3)  # 0: none
     created_at: datetime
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Index, text
 from sqlmodel import Field
 
-from app.db.base import Json, Table
+from app.db.base import Json, Table, added
 
 
 class CancelSession(Table, table=True):
@@ -27,6 +27,11 @@ class CancelSession(Table, table=True):
     customer_id: str
     subscription_id: str | None = None
     mode: str
+    entry: str = added("link")  # link | email | receipt: what the customer came by
+    verification_id: str | None = None  # the proof of the address, if he came by one
+    receipt_id: str | None = None  # the receipt whose undo he pressed
+    recipient: str | None = None  # the proven address; receipts go there
+    time_zone: str | None = None  # IANA, as the browser says
     browser_sha256: str | None = None
     phase: str
     outcome: str | None = None
