@@ -9,10 +9,8 @@ from app.cancel.words import Wording
 from app.core.direct import DirectSubscription
 from app.core.facts import Fact
 from app.core.merge import customer_names, fill
-from app.core.money import Money
-from app.core.offers import Charge, ShownOffer, escaped
+from app.core.offers import escaped
 from app.core.path import facts_of
-from app.core.renewals import next_renewal, price_at
 from app.core.state import SessionState
 from app.core.world import Walk
 from app.sessions.service import Standing
@@ -72,30 +70,3 @@ def drawing_of(
     locale = standing.row.locale
     wording = Wording(copy_for(locale), formats_for(locale), standing.brand_name)
     return Drawing(standing, wording, typed, return_link)
-
-
-def plan_of(subscription: DirectSubscription | None) -> str | None:
-    if subscription is None:
-        return None
-    names = [item.price.name for item in subscription.items if item.price.name]
-    return " + ".join(names) or None
-
-
-def price_of(drawing: Drawing, subscription: DirectSubscription | None) -> sc.Price | None:
-    """What the next charge comes to, discounts included; None where it is not known."""
-    if subscription is None:
-        return None
-    now = drawing.walk.now
-    money = price_at(subscription, next_renewal(subscription, now) or now)
-    every = subscription.interval
-    if money is None:
-        return None
-    return sc.Price(money, every.interval if every else None, every.interval_count if every else 1)
-
-
-def shown_price(shown: ShownOffer, money: Money | None) -> sc.Price | None:
-    return sc.Price(money, shown.terms.interval, shown.terms.interval_count) if money is not None else None
-
-
-def charge_of(charge: Charge | None) -> sc.Charge | None:
-    return sc.Charge(charge.at, charge.money) if charge is not None else None

@@ -4,8 +4,9 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from app.cancel import screens as sc
-from app.cancel.canvas import Drawing, charge_of, plan_of, shown_price
+from app.cancel.canvas import Drawing
 from app.core.offers import OfferKind, Option, ShownOffer
+from app.core.summary import charge_of, plan_of, shown_price
 from app.web.richtext import rich_text
 
 

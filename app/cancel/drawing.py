@@ -1,7 +1,7 @@
 """Draws where a session stands as a screen. Decides nothing: the walk has decided, the templates will word it."""
 
 from app.cancel import screens as sc
-from app.cancel.canvas import Drawing, plan_of, price_of
+from app.cancel.canvas import Drawing
 from app.cancel.cards import draw_offer
 from app.cancel.results import draw_result, draw_trouble, draw_working
 from app.cancel.words import ConfirmKind
@@ -11,6 +11,7 @@ from app.core.flow import ConfirmStep, FeedbackStep, MessageStep, OptionsFollowU
 from app.core.path import Stop, visible_reasons
 from app.core.session import can_cancel_now
 from app.core.state import Phase, SessionState
+from app.core.summary import plan_of, price_of
 
 
 def draw(drawing: Drawing, stop: Stop | None) -> sc.Screen:
@@ -109,7 +110,7 @@ def _confirm(drawing: Drawing, step: ConfirmStep) -> sc.Confirm:
     can_undo = not is_now and Capability.UNCANCEL in drawing.walk.world.capabilities
     facts = sc.Facts(
         plan=plan_of(subscription),
-        price=price_of(drawing, subscription),
+        price=price_of(subscription, drawing.walk.now),
         ends_at=None if is_now or is_request else ends_at,
         ends_now=is_now and not is_request,
         undo_until=ends_at if can_undo and not is_request else None,
@@ -153,7 +154,7 @@ def _chooser(drawing: Drawing) -> sc.Screen:
 
 def _choice(drawing: Drawing, subscription: DirectSubscription) -> sc.SubscriptionChoice:
     status = subscription.status
-    price = price_of(drawing, subscription)
+    price = price_of(subscription, drawing.walk.now)
     name = plan_of(subscription) or subscription.id
     if subscription.is_scheduled_to_end(drawing.walk.now):
         return sc.SubscriptionChoice(subscription.id, name, price, "ends", subscription.end)
@@ -183,7 +184,7 @@ def _paused(drawing: Drawing) -> sc.Screen:
     status = subscription.status if subscription else None
     return sc.Paused(
         title=drawing.t("paused.title"),
-        facts=sc.Facts(plan=plan_of(subscription), price=price_of(drawing, subscription)),
+        facts=sc.Facts(plan=plan_of(subscription), price=price_of(subscription, drawing.walk.now)),
         resumes_at=status.pause.end if isinstance(status, Paused) else None,
         can_resume=Capability.RESUME in drawing.walk.world.capabilities,
     )

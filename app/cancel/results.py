@@ -4,14 +4,13 @@ from datetime import timedelta
 from typing import Final, cast
 
 from app.cancel import screens as sc
-from app.cancel.canvas import Drawing, charge_of, plan_of, price_of, shown_price
+from app.cancel.canvas import Drawing
 from app.cancel.cards import onward
 from app.cancel.words import ResultKind
-from app.core.billing import Cancel, Capability, PlanChange
-from app.core.offers import Option, ShownOffer
-from app.core.renewals import next_renewal, price_at
+from app.core.billing import Cancel, Capability
 from app.core.session import can_undo_cancel
-from app.core.state import OfferStatus, Outcome
+from app.core.state import Outcome
+from app.core.summary import WITHOUT_OFFER, plan_of, reference_of, summary_of, taken_offer
 
 # How long a change may take before the page says that it takes longer.
 PATIENCE: Final = timedelta(seconds=8)
@@ -52,9 +51,9 @@ def draw_result(drawing: Drawing) -> sc.Screen:
     outcome = state.outcome
     if outcome is None:
         raise ValueError("a finished session has an outcome")
-    taken = next((o for o in state.offers if o.status is OfferStatus.APPLIED), None)
-    shown = taken.shown if taken and outcome not in _WITHOUT_OFFER else None
-    facts = _result_facts(drawing, outcome, shown, taken.option_id if taken else None)
+    taken = taken_offer(state) if outcome not in WITHOUT_OFFER else None
+    shown = taken.shown if taken else None
+    facts = summary_of(drawing.walk, state, outcome, taken)
     kind: ResultKind = cast("ResultKind", str(outcome))
     if outcome is Outcome.CANCELED and not (
         subscription and subscription.is_scheduled_to_end(drawing.walk.now)
@@ -73,67 +72,3 @@ def draw_result(drawing: Drawing) -> sc.Screen:
         can_uncancel=can_undo_cancel(drawing.walk, state)
         and Capability.UNCANCEL in drawing.walk.world.capabilities,
     )
-
-
-_WITHOUT_OFFER: Final = frozenset(
-    {
-        Outcome.CANCELED,
-        Outcome.KEPT,
-        Outcome.UNCANCELED,
-        Outcome.RESUMED,
-        Outcome.MANUAL_CANCELLATION_REQUESTED,
-        Outcome.CANCEL_ALREADY_SCHEDULED,
-    }
-)
-
-
-def _result_facts(
-    drawing: Drawing, outcome: Outcome, shown: ShownOffer | None, option_id: str | None
-) -> sc.Facts:
-    """What now holds: of an offer exactly what was promised, of a cancellation what the provider has."""
-    state, subscription = drawing.state, drawing.subscription
-    reference = reference_of(drawing.walk.session_id)
-    plan, done_at = plan_of(subscription), state.finished_at
-    if outcome in (Outcome.SUPPORT_REQUESTED, Outcome.REDIRECTED):
-        return sc.Facts()
-    if outcome is Outcome.MANUAL_CANCELLATION_REQUESTED:
-        return sc.Facts(plan=plan, requested_at=done_at, reference=reference)
-    if outcome in (Outcome.CANCELED, Outcome.CANCEL_ALREADY_SCHEDULED):
-        ends_at = subscription.end if subscription else None
-        return sc.Facts(plan=plan, ends_at=ends_at, done_at=done_at, reference=reference)
-    if shown is not None:
-        option = shown.find_option(option_id)
-        return _promised(shown, option, plan, sc.Facts(done_at=done_at, reference=reference))
-    next_at = next_renewal(subscription, drawing.walk.now) if subscription else None
-    money = price_at(subscription, next_at) if subscription and next_at else None
-    return sc.Facts(
-        plan=plan,
-        price=price_of(drawing, subscription),
-        next_charge=sc.Charge(next_at, money) if next_at and money else None,
-        done_at=done_at if outcome is not Outcome.KEPT else None,
-        reference=reference if outcome is not Outcome.KEPT else None,
-    )
-
-
-def _promised(shown: ShownOffer, option: Option | None, plan: str | None, base: sc.Facts) -> sc.Facts:
-    terms = shown.terms
-    is_plan = option is not None and isinstance(option.change, PlanChange)
-    new_price = (option.price if option and is_plan else None) or terms.price_after
-    return sc.Facts(
-        plan=None if is_plan else plan,
-        new_plan=(option.name or option.id) if option and is_plan else None,
-        price_before=shown_price(shown, terms.price_now) if new_price and terms.price_now else None,
-        price=shown_price(shown, new_price) if new_price else None,
-        next_charge=charge_of((option.next_charge if option else None) or terms.next_charge),
-        back_to=charge_of(terms.back_to),
-        resumes_at=option.resumes_at if option else None,
-        trial_ends_at=terms.trial_ends_after,
-        done_at=base.done_at,
-        reference=base.reference,
-    )
-
-
-def reference_of(session_id: str) -> str:
-    """What a customer can quote: short, made of the session's id, worth nothing by itself."""
-    code = session_id.rpartition("_")[2].upper()[:8]
-    return f"LW-{code[:4]}-{code[4:]}"

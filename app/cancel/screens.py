@@ -10,53 +10,23 @@ from typing import ClassVar, Literal
 
 from markupsafe import Markup
 
+from app.core import summary
 from app.core.money import Money
-
-Interval = Literal["day", "week", "month", "year"]
-
 
 # --- Parts ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
-    """An amount and how often it is charged; without an interval it is charged once."""
-
-    money: Money
-    interval: Interval | None = None
-    interval_count: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    at: datetime
-    money: Money
+Interval = summary.Interval
+Price = summary.Price
+Charge = summary.Charge
+Facts = summary.Summary
+_NO_FACTS = Facts()
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
     label: str
     href: str
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """The rows of a summary, printed in this order; what is None has no row."""
-
-    plan: str | None = None
-    new_plan: str | None = None
-    price_before: Price | None = None
-    price: Price | None = None
-    next_charge: Charge | None = None
-    back_to: Charge | None = None  # the old price, and from when it holds again
-    resumes_at: datetime | None = None
-    trial_ends_at: datetime | None = None
-    ends_at: datetime | None = None
-    ends_now: bool = False
-    undo_until: datetime | None = None
-    requested_at: datetime | None = None
-    done_at: datetime | None = None
-    reference: str | None = None
 
 
 # --- Steps ----------------------------------------------------------------------------------------
@@ -304,7 +274,7 @@ class Result:
     title: str
     lead: str
     tone: Literal["done", "waiting", "plain"] = "done"
-    facts: Facts = Facts()
+    facts: Facts = _NO_FACTS
     onward: Link | None = None
     return_link: Link | None = None
     can_uncancel: bool = False
