@@ -16,7 +16,6 @@ from app.core.money import Money
 # --- Parts ----------------------------------------------------------------------------------------
 
 
-Interval = summary.Interval
 Price = summary.Price
 Charge = summary.Charge
 Facts = summary.Summary

@@ -5,18 +5,17 @@ Of an offer it is exactly what was promised, of a cancellation what the provider
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final
 
 from app.core import terms
 from app.core.billing import PlanChange
+from app.core.calendar import Interval
 from app.core.direct import DirectSubscription
 from app.core.money import Money
 from app.core.offers import Option, ShownOffer
 from app.core.renewals import next_renewal, price_at
 from app.core.state import OfferRecord, OfferStatus, Outcome, SessionState
 from app.core.world import Walk
-
-Interval = Literal["day", "week", "month", "year"]
 
 # What was applied before says nothing about these.
 WITHOUT_OFFER: Final = frozenset(
