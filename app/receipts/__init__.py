@@ -1,0 +1,1 @@
+"""Receipts: written when something was changed or requested, signed, and mailed by the worker."""
