@@ -95,6 +95,8 @@ async def _put_off(
         holder=ports.holder,
         error=str(later),
         due_at=due_at,
+        waits=isinstance(later, settling.Waits),
+        now=ports.clock.now(),
     )
 
 

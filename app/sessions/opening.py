@@ -3,9 +3,10 @@ within one deadline. Neither can stop the walk; what they did not say is left ou
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from sqlmodel import Session
@@ -21,13 +22,15 @@ from app.core.errors import InvalidInput
 from app.core.facts import Scalar
 from app.core.flow import FlowDefinition, PlanChangeOffer
 from app.core.flow_check import offers_of
-from app.core.world import World
+from app.core.world import World, read_world
 from app.db.tables.accounts import Environment
 from app.db.tables.links import CancelLink
+from app.db.tables.receipts import Receipt
 from app.db.tables.sessions import CancelSession
 from app.flows import service as flows
 from app.sessions import queries, service
 from app.sessions.ports import SessionPorts
+from app.sessions.service import Begun
 
 _WAIT_STEP_S: Final = 0.05
 _log = logging.getLogger(__name__)
@@ -45,6 +48,7 @@ class _Order:
     mint_attributes: dict[str, Scalar]
     direct_customer: DirectCustomer | None
     direct_subscriptions: Sequence[DirectSubscription]
+    fallback: World | None
     endpoint: Endpoint | None
     skipped: str | None
     deadline_s: float
@@ -59,6 +63,9 @@ class _Billing:
     is_verified: bool = False
 
 
+Begin = Callable[[Session], Begun]
+
+
 async def enter(
     ports: SessionPorts, *, token_sha256: str, browser_sha256: str, accept_language: str | None
 ) -> tuple[str, str | None]:
@@ -67,14 +74,20 @@ async def enter(
     Raises links.LinkUnknown and links.LinkNotUsable, as `service.begin` does.
     """
     now = ports.clock.now()
-    session_id, order = await ports.database.write(
-        _begin,
-        ports,
+    begin = partial(
+        service.begin,
         token_sha256=token_sha256,
         browser_sha256=browser_sha256,
         accept_language=accept_language,
+        holder=ports.holder,
         now=now,
     )
+    return await enter_by(ports, begin, now)
+
+
+async def enter_by(ports: SessionPorts, begin: Begin, now: datetime) -> tuple[str, str | None]:
+    """Begin a session, in whatever way, and open it; its id, and what `open_session` returns."""
+    session_id, order = await ports.database.write(_begin, ports, begin, now)
     if order is None:
         return session_id, await open_session(ports, session_id)
     return session_id, await _carry_out(ports, session_id, order, now)
@@ -100,24 +113,9 @@ async def _carry_out(ports: SessionPorts, session_id: str, order: _Order, now: d
     return await ports.database.write(_store, ports, session_id, order, billing, data, now)
 
 
-def _begin(
-    db: Session,
-    ports: SessionPorts,
-    *,
-    token_sha256: str,
-    browser_sha256: str,
-    accept_language: str | None,
-    now: datetime,
-) -> tuple[str, _Order | None]:
-    """Exchange and claim in one transaction; nobody else can have claimed what did not exist."""
-    begun = service.begin(
-        db,
-        token_sha256=token_sha256,
-        browser_sha256=browser_sha256,
-        accept_language=accept_language,
-        holder=ports.holder,
-        now=now,
-    )
+def _begin(db: Session, ports: SessionPorts, begin: Begin, now: datetime) -> tuple[str, _Order | None]:
+    """Begin and claim in one transaction; nobody else can have claimed what did not exist."""
+    begun = begin(db)
     if begun.opened is None:
         return begun.session_id, None
     begun.opened.revision = 1  # as _claim leaves it
@@ -140,7 +138,7 @@ def _claim(db: Session, *, session_id: str, ports: SessionPorts, now: datetime) 
 def _order(db: Session, row: CancelSession, ports: SessionPorts, *, is_first: bool, now: datetime) -> _Order:
     environment = db.get_one(Environment, row.app_id)
     link = db.get_one(CancelLink, row.link_id) if row.link_id else None
-    direct_customer = parse_customer(link.direct_customer) if link and link.direct_customer else None
+    customer, subscriptions = _known_billing(db, ports, row, link)
     endpoint, skipped = None, None
     if environment.customer_data_url:
         resting = environment.customer_data_skip_until
@@ -163,14 +161,33 @@ def _order(db: Session, row: CancelSession, ports: SessionPorts, *, is_first: bo
         subscription_id=row.subscription_id,
         locale=row.locale,
         mint_attributes=link.attributes if link else {},
-        direct_customer=direct_customer,
-        direct_subscriptions=parse_subscriptions(link.direct_subscriptions, direct_customer)
-        if link and link.direct_subscriptions
-        else (),
+        direct_customer=customer,
+        direct_subscriptions=subscriptions,
+        fallback=_fallback(db, row),
         endpoint=endpoint,
         skipped=skipped,
         deadline_s=environment.customer_data_timeout_ms / 1000,
     )
+
+
+def _known_billing(
+    db: Session, ports: SessionPorts, row: CancelSession, link: CancelLink | None
+) -> tuple[DirectCustomer | None, Sequence[DirectSubscription]]:
+    """What the merchant has said of the customer's billing: with the link, or when the address was looked up."""
+    if link is None:
+        return None, ()
+    customer = parse_customer(link.direct_customer) if link.direct_customer else None
+    return customer, parse_subscriptions(
+        link.direct_subscriptions, customer
+    ) if link.direct_subscriptions else ()
+
+
+def _fallback(db: Session, row: CancelSession) -> World | None:
+    """What was known when the receipt was written whose undo this is: a cancellation is taken back also while the
+    billing system does not answer."""
+    receipt = db.get(Receipt, row.receipt_id) if row.receipt_id else None
+    origin = db.get(CancelSession, receipt.session_id) if receipt and receipt.session_id else None
+    return read_world(origin.snapshot) if origin and origin.snapshot else None
 
 
 def _endpoint(
@@ -270,6 +287,14 @@ def _store(
     )
     if order.endpoint is not None and (data.is_failure or order.environment.customer_data_failures):
         connections.count_customer_data(db, app_id=row.app_id, has_failed=data.is_failure, now=now)
+    if not billing.is_verified and order.fallback is not None:
+        known = order.fallback
+        billing = replace(
+            billing,
+            customer=known.customer,
+            subscriptions=known.subscriptions,
+            capabilities=known.capabilities,
+        )
     history = queries.history_of(
         db,
         app_id=row.app_id,

@@ -33,6 +33,7 @@ STEP_COLUMNS: Final = (
     "event_count",
     "last_seen_at",
     "closed_at",
+    "time_zone",
     "state",
     "steps_viewed",
     "explanations",
@@ -65,7 +66,11 @@ _ACCEPTED: Final = (
 _COUNT: Final = (
     select(func.count())
     .select_from(CancelSession)
-    .where(*_OF_CUSTOMER, col(CancelSession.id) != bindparam("besides"))
+    .where(
+        *_OF_CUSTOMER,
+        col(CancelSession.id) != bindparam("besides"),
+        col(CancelSession.entry) != "receipt",  # who takes a cancellation back does not come to cancel
+    )
 )
 _PAUSES: Final = (
     select(Effect)
@@ -126,6 +131,20 @@ def find_session_of_link(db: Session, *, link_id: str, browser_sha256: str) -> C
     return db.exec(
         select(CancelSession)
         .where(CancelSession.link_id == link_id, CancelSession.browser_sha256 == browser_sha256)
+        .order_by(col(CancelSession.created_at).desc())
+        .limit(1)
+    ).first()
+
+
+def find_session_of_receipt(db: Session, *, origin: CancelSession, receipt_id: str) -> CancelSession | None:
+    """The newest session that a receipt's undo opened."""
+    return db.exec(
+        select(CancelSession)
+        .where(
+            CancelSession.app_id == origin.app_id,
+            CancelSession.customer_id == origin.customer_id,
+            CancelSession.receipt_id == receipt_id,
+        )
         .order_by(col(CancelSession.created_at).desc())
         .limit(1)
     ).first()
@@ -204,6 +223,26 @@ def lock_effect_and_session(db: Session, effect_id: str) -> tuple[Effect, Cancel
         return None
     db.refresh(effect, with_for_update=True)
     return effect, row
+
+
+def is_taken_back(
+    db: Session, *, app_id: str, customer_id: str, subscription_id: str | None, after: datetime
+) -> bool:
+    """Whether a later session of this customer has undone the end of the subscription."""
+    undone = (
+        select(Effect.id)
+        .join(CancelSession, col(CancelSession.id) == Effect.session_id)
+        .where(
+            CancelSession.app_id == app_id,
+            CancelSession.customer_id == customer_id,
+            Effect.subscription_id == subscription_id,
+            Effect.type == "uncancel",
+            Effect.status == "applied",
+            col(Effect.applied_at) >= after,
+        )
+        .limit(1)
+    )
+    return db.exec(undone).first() is not None
 
 
 def note_error(db: Session, effect_id: str, error: str) -> None:

@@ -9,10 +9,12 @@ from sqlmodel import Session
 from app.core.billing import dump_change
 from app.core.session import Decision, NewEffect
 from app.core.state import OfferRecord, OfferStatus, SessionState
+from app.core.world import Walk
 from app.db import outbox
 from app.db.tables.effects import Effect
 from app.db.tables.sessions import CancelSession
 from app.sessions import queries
+from app.sessions.proof import prove_end
 from app.webhooks import service as webhooks
 
 EFFECT_JOB: Final = "effect"
@@ -22,14 +24,15 @@ EFFECT_LEASE: Final = timedelta(seconds=15)
 def record(
     db: Session,
     row: CancelSession,
+    walk: Walk,
     before: SessionState,
     decision: Decision,
     *,
     holder: str,
-    now: datetime,
     lease: timedelta = EFFECT_LEASE,
 ) -> tuple[outbox.Job, ...]:
-    state = decision.state
+    """Write a decision down. Returns the changes that it asks for, leased to `holder`, who tries them at once."""
+    state, now = decision.state, walk.now
     row.state = state.to_json()
     row.steps_viewed = row.state.pop("views")
     row.phase = state.phase
@@ -49,6 +52,7 @@ def record(
     row.event_count = webhooks.emit(
         db, app_id=row.app_id, session_id=row.id, events=decision.events, after=row.event_count, now=now
     )
+    prove_end(db, row, walk, before, state)
     return jobs
 
 

@@ -6,7 +6,7 @@ Talks to no network; opening.py and carrying.py do that between these units.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 from sqlmodel import Session
 
@@ -36,6 +36,7 @@ from app.flows import service as flows
 from app.links import service as links
 from app.links.origins import is_listed
 from app.sessions import queries
+from app.sessions.proof import known_zone
 from app.sessions.records import EFFECT_LEASE, record
 from app.web.copy import customary
 from app.webhooks import service as webhooks
@@ -44,6 +45,8 @@ IDLE_AFTER: Final = timedelta(minutes=60)
 LIFE: Final = timedelta(hours=24)
 OPENING_LEASE: Final = timedelta(seconds=10)
 _SWEEP: Final = 100
+
+Entry = Literal["link", "email", "receipt"]
 
 
 class SessionNotYours(NotFound):
@@ -115,18 +118,54 @@ def begin(
     session_id = new_id("cs")
     links.exchange(db, link, session_id=session_id, browser_sha256=browser_sha256, now=now)
     environment = db.get_one(Environment, link.app_id)
-    session = CancelSession(
-        id=session_id,
-        app_id=link.app_id,
-        link_id=link.id,
-        flow_version_id=flows.get_published_id(db, environment.organization_id),
+    return new_session(
+        db,
+        environment,
+        session_id=session_id,
         customer_id=link.customer_id,
         subscription_id=link.subscription_id,
+        link=link,
+        browser_sha256=browser_sha256,
+        locale=customary(requested=link.locale, accept_language=accept_language, default=environment.locale),
+        holder=holder,
+        now=now,
+    )
+
+
+def new_session(
+    db: Session,
+    environment: Environment,
+    *,
+    customer_id: str,
+    subscription_id: str | None,
+    link: CancelLink | None,
+    browser_sha256: str,
+    locale: str,
+    holder: str,
+    now: datetime,
+    session_id: str | None = None,
+    entry: Entry = "link",
+    verification_id: str | None = None,
+    receipt_id: str | None = None,
+    recipient: str | None = None,
+) -> Begun:
+    """A session that is still to be opened, by `holder`. With a link it is one of that link's."""
+    session = CancelSession(
+        id=session_id or new_id("cs"),
+        app_id=environment.app_id,
+        link_id=link.id if link else None,
+        flow_version_id=flows.get_published_id(db, environment.organization_id),
+        customer_id=customer_id,
+        subscription_id=subscription_id,
         mode=environment.mode,
+        entry=entry,
+        verification_id=verification_id,
+        receipt_id=receipt_id,
+        recipient=recipient,
         browser_sha256=browser_sha256,
         phase=Phase.OPENING,
-        locale=customary(requested=link.locale, accept_language=accept_language, default=environment.locale),
-        return_url=link.return_url,
+        locale=locale,
+        return_url=link.return_url if link else None,
         created_at=now,
         last_seen_at=now,
         expires_at=now + LIFE,
@@ -208,10 +247,12 @@ def submit(
     holder: str,
     now: datetime,
     lease: timedelta = EFFECT_LEASE,
+    time_zone: str | None = None,
 ) -> Submitted:
     """Carry out a customer's command; takes a session that was left alone up again.
 
-    `command` may also be how to read it from where the session is found to stand.
+    `command` may also be how to read it from where the session is found to stand. `time_zone` is the customer's, if
+    the browser says one: receipts give times in it.
     State, offers, changes to be made and events are written together or not at all. The changes come back leased to
     `holder`, who tries them at once. Raises SessionNotYours.
     """
@@ -223,10 +264,11 @@ def submit(
     if is_over(row, now):
         return Submitted(standing)
     _touch(row, now)
+    row.time_zone = row.time_zone or known_zone(time_zone)
     decision = advance(standing.walk, standing.state, command(standing) if callable(command) else command)
     if decision.mistakes or decision.state is standing.state:
         return Submitted(standing, decision.mistakes)
-    jobs = record(db, row, standing.state, decision, holder=holder, now=now, lease=lease)
+    jobs = record(db, row, standing.walk, standing.state, decision, holder=holder, lease=lease)
     queries.save_step(db, row)
     return Submitted(standing.moved_to(decision.state), jobs=jobs)
 
@@ -265,7 +307,7 @@ def open_with(
         subscriptions=world.subscriptions,
     )
     decision = replace(decision, events=(started, *decision.events))
-    record(db, row, SessionState(), decision, holder=holder, now=now)
+    record(db, row, walk, SessionState(), decision, holder=holder)
     return decision.state.views[-1].step
 
 

@@ -15,6 +15,7 @@ from app.db.tables.sessions import SessionOffer
 from app.effects import service as effects
 from app.effects.service import Settlement
 from app.sessions import queries
+from app.sessions.proof import prove_failure, prove_request
 from app.sessions.records import record
 from app.sessions.service import LIFE, standing_of
 
@@ -25,6 +26,10 @@ WAIT_FOR_OTHERS_S: Final = 2.0
 WITHDRAWN: Final = "withdrawn"
 CHANGED_SINCE_SHOWN: Final = "changed_since_shown"
 TOO_LATE: Final = "provider_unavailable"
+
+
+class Waits(outbox.RetryLater):
+    """Nothing is wrong with the billing system: another change comes first."""
 
 
 def claim_sending(
@@ -50,17 +55,17 @@ def claim_sending(
     queries.hold_customer(db, app_id=effect.app_id, customer_id=effect.customer_id, created_after=relevant)
     db.refresh(effect, with_for_update=True)
     if effect.status != "pending":
-        raise outbox.RetryLater("somebody else has settled it", after_s=WAIT_FOR_OTHERS_S)
+        raise Waits("somebody else has settled it", after_s=WAIT_FOR_OTHERS_S)
     may_have_been_sent = effect.attempts > 0
     if now - effect.requested_at > effects.GIVE_UP_AFTER:
         return TOO_LATE
     if effect.withdrawn_at is not None and (can_read_back or not may_have_been_sent):
         if may_have_been_sent and now - effect.withdrawn_at < LANDING_TIME:
-            raise outbox.RetryLater("it was withdrawn, and may still come through", after_s=WAIT_FOR_OTHERS_S)
+            raise Waits("it was withdrawn, and may still come through", after_s=WAIT_FOR_OTHERS_S)
         return WITHDRAWN
     others = queries.list_other_changes(db, effect, created_after=relevant)
     if settled_now(others) != settled_before:
-        raise outbox.RetryLater("another change has just been made", after_s=0)
+        raise Waits("another change has just been made", after_s=0)
     if effect.decision_id is not None and not may_have_been_sent:
         shown_at = db.get_one(SessionOffer, effect.decision_id).presented_at
         if any(other.applied_at is not None and other.applied_at >= shown_at for other in others):
@@ -73,7 +78,7 @@ def claim_sending(
 def settled_now(others: Sequence[Effect]) -> frozenset[str]:
     """Which of them were carried out. Raises RetryLater while one is under way."""
     if any(other.status == "pending" and other.attempts > 0 for other in others):
-        raise outbox.RetryLater("another change to this subscription is under way", after_s=WAIT_FOR_OTHERS_S)
+        raise Waits("another change to this subscription is under way", after_s=WAIT_FOR_OTHERS_S)
     return frozenset(other.id for other in others if other.status == "applied")
 
 
@@ -113,13 +118,35 @@ def settle(
             reference=settlement.reference,
         ),
     )
-    record(db, row, standing.state, decision, holder=holder, now=now)
+    record(db, row, standing.walk, standing.state, decision, holder=holder)
+    asked = standing.state.unsettled(effect_id)
+    if asked is not None and not settlement.is_applied:
+        prove_failure(db, row, standing.walk, standing.state, asked, reason=settlement.reason)
 
 
 def put_off(
-    db: Session, *, effect_id: str, job: outbox.Job | None, holder: str, error: str, due_at: datetime
+    db: Session,
+    *,
+    effect_id: str,
+    job: outbox.Job | None,
+    holder: str,
+    error: str,
+    due_at: datetime,
+    waits: bool,
+    now: datetime,
 ) -> None:
-    """Note why a try did not get through; with `job`, give it back to the worker."""
+    """Note why a try did not get through; with `job`, give it back to the worker.
+
+    Where it `waits` for nothing of ours, the customer gets it in writing that the change was asked for.
+    """
+    locked = queries.lock_effect_and_session(db, effect_id)  # first: as settle takes them
     queries.note_error(db, effect_id, error[:500])
     if job is not None:
         outbox.retry(db, job, holder, due_at=due_at, error=error)
+    if waits or locked is None or locked[0].status != "pending":
+        return
+    row = locked[1]
+    standing = standing_of(db, queries.owned(db, row), now)
+    asked = standing.state.pending
+    if asked is not None and asked.effect_id == effect_id:
+        prove_request(db, row, standing.walk, standing.state, asked)

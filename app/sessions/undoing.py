@@ -1,0 +1,97 @@
+"""Takes a cancellation back from its receipt, weeks later and in any browser: a session of its own does it, so that it
+is asked for, proven and reported as everything else is."""
+
+from datetime import datetime
+from functools import partial
+
+from sqlmodel import Session
+
+from app.core.calendar import parse_moment
+from app.core.commands import Keep, UndoCancel
+from app.core.errors import AppError
+from app.core.receipt import ReceiptStatus, ReceiptType
+from app.core.state import Phase
+from app.db.tables.accounts import Environment
+from app.db.tables.receipts import Receipt
+from app.db.tables.sessions import CancelSession
+from app.sessions import carrying, opening, queries, service
+from app.sessions.ports import SessionPorts
+from app.sessions.service import Begun, Standing
+
+
+class NothingToUndo(AppError):
+    """The receipt is not about a cancellation that can still be taken back."""
+
+    code = "nothing_to_undo"
+    status = 410
+    user_message = "This can no longer be undone."
+
+
+def can_undo(db: Session, receipt: Receipt, now: datetime) -> bool:
+    """Whether the receipt's cancellation may still be taken back, as far as is known here."""
+    content = receipt.content
+    is_cancellation = (
+        content["type"] == ReceiptType.CANCELLATION and receipt.status == ReceiptStatus.CONFIRMED
+    )
+    if not is_cancellation or content["undoUntil"] is None or parse_moment(content["undoUntil"]) <= now:
+        return False
+    return not queries.is_taken_back(
+        db,
+        app_id=receipt.app_id,
+        customer_id=content["customerId"],
+        subscription_id=content["subscriptionId"],
+        after=receipt.created_at,
+    )
+
+
+async def undo(ports: SessionPorts, *, receipt_id: str, browser_sha256: str) -> str:
+    """Ask the billing system to keep the subscription; the session that does it, which then shows how it went.
+
+    A subscription that does not end any more is left as it is. Raises NothingToUndo.
+    """
+    now = ports.clock.now()
+    begin = partial(
+        _begin, receipt_id=receipt_id, browser_sha256=browser_sha256, holder=ports.holder, now=now
+    )
+    session_id, _ = await opening.enter_by(ports, begin, now)
+    submitted = await ports.database.write(
+        service.submit,
+        session_id=session_id,
+        browser_sha256=browser_sha256,
+        command=_command,
+        holder=ports.holder,
+        now=ports.clock.now(),
+    )
+    await carrying.try_now(ports, submitted.jobs)
+    return session_id
+
+
+def _command(standing: Standing) -> UndoCancel | Keep:
+    """What was asked for where the end is scheduled; else there is nothing to change."""
+    return UndoCancel() if standing.state.phase is Phase.SCHEDULED else Keep()
+
+
+def _begin(db: Session, *, receipt_id: str, browser_sha256: str, holder: str, now: datetime) -> Begun:
+    receipt = db.get(Receipt, receipt_id)
+    if receipt is None or receipt.session_id is None:
+        raise NothingToUndo
+    origin = db.get_one(CancelSession, receipt.session_id)
+    known = queries.find_session_of_receipt(db, origin=origin, receipt_id=receipt_id)
+    if known is not None and known.browser_sha256 == browser_sha256 and not service.is_over(known, now):
+        return Begun(known.id)  # pressed twice
+    if not can_undo(db, receipt, now):
+        raise NothingToUndo
+    return service.new_session(
+        db,
+        db.get_one(Environment, receipt.app_id),
+        customer_id=origin.customer_id,
+        subscription_id=receipt.content["subscriptionId"],
+        link=None,
+        browser_sha256=browser_sha256,
+        locale=origin.locale,
+        holder=holder,
+        now=now,
+        entry="receipt",
+        receipt_id=receipt_id,
+        recipient=origin.recipient,
+    )
