@@ -30,6 +30,7 @@ from app.web.security import (
     FormNotFromHere,
     check_csrf,
     csrf_token,
+    time_zone,
 )
 
 REFRESH_S: Final = 3
@@ -105,6 +106,7 @@ async def submit(
             holder=session_ports.holder,
             lease=timedelta(seconds=session_ports.lease_s),
             now=ports.clock.now(),
+            time_zone=time_zone(request),
         )
     except SessionNotYours:
         return _not_yours(visit)

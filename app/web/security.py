@@ -17,6 +17,7 @@ from app.web.bodies import AnyRequest
 
 BROWSER_COOKIE = "lw_browser"
 BROWSER_COOKIE_PATH = "/cancel"
+ZONE_COOKIE = "lw_zone"
 BROWSER_LIFE = timedelta(hours=24)
 CSRF_FIELD = "csrf_token"
 LONGEST_FORWARDED_FOR = 2000
@@ -53,6 +54,11 @@ def find_browser(request: AnyRequest, signer: Signer, now: datetime) -> Browser 
     browser_id, _, seconds = value.partition(".")
     since = datetime.fromtimestamp(int(seconds), now.tzinfo)
     return Browser(browser_id, since) if now - since < BROWSER_LIFE else None
+
+
+def time_zone(request: AnyRequest) -> str | None:
+    """Return what the browser says of its time zone (static/js/hosted.js); anybody may say anything there."""
+    return next(_sent_as(ZONE_COOKIE, request), None)
 
 
 def browser_cookie(browser: Browser, signer: Signer, now: datetime, *, secure: bool) -> Cookie:

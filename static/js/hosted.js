@@ -1,4 +1,5 @@
 // What htmx leaves open: where the focus goes, what is said aloud, and the second half of a double click.
+// And which clock the customer lives by: receipts give times by it, too.
 // The page does everything without this file.
 (() => {
   const main = document.getElementById("main");
@@ -6,6 +7,9 @@
   const heading = () => main.querySelector("h1")?.textContent;
   let before = heading();
   let slow;
+
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone) document.cookie = `lw_zone=${zone};path=/cancel;max-age=86400;samesite=lax`;
 
   const say = (text) => {
     clearTimeout(slow);
