@@ -254,10 +254,10 @@ def _offer(record: OfferRecord) -> dict[str, Any]:
 def _facts(summary: Summary, *, ends_at: datetime | None, ends_now: bool) -> dict[str, Any]:
     return {
         "newPlan": summary.new_plan,
-        "priceBefore": _price(summary.price_before),
-        "price": _price(summary.price),
-        "nextCharge": _charge(summary.next_charge),
-        "backTo": _charge(summary.back_to),
+        "priceBefore": price_to_wire(summary.price_before),
+        "price": price_to_wire(summary.price),
+        "nextCharge": charge_to_wire(summary.next_charge),
+        "backTo": charge_to_wire(summary.back_to),
         "resumesAt": _moment(summary.resumes_at),
         "trialEndsAt": _moment(summary.trial_ends_at),
         "endsAt": _moment(ends_at),
@@ -265,7 +265,7 @@ def _facts(summary: Summary, *, ends_at: datetime | None, ends_now: bool) -> dic
     }
 
 
-def _price(price: Price | None) -> dict[str, Any] | None:
+def price_to_wire(price: Price | None) -> dict[str, Any] | None:
     if price is None:
         return None
     return {
@@ -276,7 +276,7 @@ def _price(price: Price | None) -> dict[str, Any] | None:
     }
 
 
-def _charge(charge: Charge | None) -> dict[str, Any] | None:
+def charge_to_wire(charge: Charge | None) -> dict[str, Any] | None:
     if charge is None:
         return None
     return {"at": iso(charge.at), "amount": charge.money.minor, "currency": charge.money.currency}
