@@ -3,18 +3,28 @@
 import difflib
 import ipaddress
 import re
-from collections.abc import Mapping
+import ssl
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-__all__ = ["LogFormat", "LogLevel", "Network", "Settings", "SettingsError", "WorkerPlace"]
+__all__ = [
+    "LogFormat",
+    "LogLevel",
+    "Network",
+    "Settings",
+    "SettingsError",
+    "Smtp",
+    "SmtpSecurity",
+    "WorkerPlace",
+]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -44,11 +54,25 @@ _NAMES = {
     "LEAVEWELL_LOG_FORMAT",
     "LEAVEWELL_API_RATE",
 }
-_FILE_NAMES = {"LEAVEWELL_SECRET", "DATABASE_URL"}
+_FILE_NAMES = {"LEAVEWELL_SECRET", "DATABASE_URL", "SMTP_URL"}
 # What a merchant's own backend is given (the demo writes these into .leavewell/demo.env), and what tests use.
 _FOREIGN = re.compile(r"LEAVEWELL_(URL|(LIVE_)?APP_ID|(LIVE_)?API_KEY|DEMO_CUSTOMERS|(TEST|BENCH)_.*)")
 _MADE_UP = re.compile(r"change|secret|password|example|leavewell|placeholder|insecure|your[-_]")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
+
+SMTP_TIMEOUT_S = 15
+MAX_SMTP_TIMEOUT_S = 60
+MAX_ADDRESS = 254  # characters of an email address (RFC 5321, erratum 1690)
+_SMTP_PORTS = {"starttls": 587, "tls": 465, "none": 25}
+_SMTP_HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]{0,251}[a-z0-9])?")  # containers' names have underscores
+_SMTP_OPTIONS = ("from", "tls", "timeout", "ca")
+_NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ADDRESS = re.compile(r"[!#-'*+/-9=?A-Z^-~-]+(\.[!#-'*+/-9=?A-Z^-~-]+)*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+
+
+SMTP_EXAMPLE = (
+    "Write it like smtp://user:password@mail.example.com:587?from=leave@example.com, or smtps://…:465."
+)
 
 
 class WorkerPlace(StrEnum):
@@ -78,6 +102,31 @@ class SettingsError(Exception):
         super().__init__("\n".join(["The settings are not usable:", *(f"  - {line}" for line in problems)]))
 
 
+class SmtpSecurity(StrEnum):
+    """How the way to the mail server is encrypted. There is no falling back from one to the other."""
+
+    STARTTLS = "starttls"  # plain at first; a server that does not offer to encrypt gets no mail
+    TLS = "tls"
+    NONE = "none"  # this machine and allowed networks alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Smtp:
+    """The mail server that takes our mail, as `SMTP_URL` says. Login is needed if there is a user."""
+
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    security: SmtpSecurity = SmtpSecurity.STARTTLS
+    sender: str  # where an environment has no address of its own
+    timeout_s: int = SMTP_TIMEOUT_S  # for one mail, from the look-up of the host to the server's last answer
+    ca_file: Path | None = None  # certificate authorities that are trusted in place of the system's
+    plain_networks: tuple[
+        Network, ...
+    ] = ()  # with SmtpSecurity.NONE: whom else than this machine one may reach
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that can be set. What is secret is left out of `repr`."""
@@ -90,6 +139,7 @@ class Settings:
     port: int = 8000
     allowed_networks: tuple[Network, ...] = ()  # may be called although they are private
     trusted_proxies: tuple[Network, ...] = ()  # whose X-Forwarded-* headers are believed
+    smtp: Smtp | None = None  # without it no mail leaves
     worker: WorkerPlace = WorkerPlace.EMBEDDED
     lease_s: int = 15  # how long the work of a process that died waits for another one
     is_demo: bool = False
@@ -108,6 +158,7 @@ class Settings:
         is_demo = reader.flag("LEAVEWELL_DEMO")
         host = reader.host("HOST", "127.0.0.1")
         port = reader.number("PORT", 8000, low=1, high=65535)
+        allowed_networks = reader.networks("LEAVEWELL_ALLOWED_NETWORKS")
         settings = cls(
             secrets=reader.secrets("LEAVEWELL_SECRET", is_demo=is_demo),
             base_url=reader.base_url("LEAVEWELL_BASE_URL", host, port),
@@ -115,8 +166,9 @@ class Settings:
             database_pool=reader.number("LEAVEWELL_DATABASE_POOL", 0, low=1, high=100),
             host=host,
             port=port,
-            allowed_networks=reader.networks("LEAVEWELL_ALLOWED_NETWORKS"),
+            allowed_networks=allowed_networks,
             trusted_proxies=reader.networks("LEAVEWELL_TRUSTED_PROXIES"),
+            smtp=reader.smtp("SMTP_URL", allowed_networks),
             worker=reader.choice("LEAVEWELL_WORKER", WorkerPlace.EMBEDDED),
             lease_s=reader.number("LEAVEWELL_LEASE_SECONDS", 15, low=2, high=600),
             is_demo=is_demo,
@@ -229,6 +281,16 @@ class _Reader:
             return DEFAULT_DATABASE_URL
         return value
 
+    def smtp(self, name: str, allowed: tuple[Network, ...]) -> Smtp | None:
+        value = self.text(name)
+        if not value:
+            return None
+        try:
+            return _parse_smtp(value, allowed)
+        except _BadSmtp as problem:
+            self._complain(name, f"{problem} {SMTP_EXAMPLE}")
+            return None
+
     def check_names(self) -> None:
         """A misspelt variable would otherwise be ignored in silence."""
         known = _NAMES | {f"{name}_FILE" for name in _FILE_NAMES}
@@ -327,6 +389,148 @@ def _database_url_problem(value: str) -> str | None:
     if url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         return None if url.database else "does not name a database."
     return "is neither SQLite nor PostgreSQL."
+
+
+# --- Mail -----------------------------------------------------------------------------------------
+
+
+class _BadSmtp(ValueError):
+    """Why an SMTP_URL is not usable, in words that repeat nothing of it: any part may be a password's."""
+
+
+def _parse_smtp(value: str, allowed: tuple[Network, ...]) -> Smtp:
+    """Take an SMTP_URL apart; raises _BadSmtp, which names the part that is wrong."""
+    parts, port = _split_smtp(value)
+    options = _smtp_options(parts.query)
+    security = _smtp_security(parts.scheme, options)
+    host = parts.hostname or ""
+    if not _is_ip(host) and not _SMTP_HOST.fullmatch(host):
+        raise _BadSmtp("names no host that can be looked up.")
+    if security is SmtpSecurity.NONE:
+        _check_plain(host, allowed)
+    username, password = _decode("user", parts.username or ""), _decode("password", parts.password or "")
+    if bool(username) != bool(password):
+        missing = "password" if username else "user"
+        raise _BadSmtp(
+            f"has no {missing}. Give both user and password, or neither if the server asks for none."
+        )
+    sender = options.get("from", username)
+    if len(sender) > MAX_ADDRESS or not _ADDRESS.fullmatch(sender):
+        raise _BadSmtp(
+            "has a from that is no email address."
+            if "from" in options
+            else "does not say who sends: add ?from= with an email address."
+        )
+    return Smtp(
+        host=host,
+        port=port or _SMTP_PORTS[security],
+        username=username or None,
+        password=password or None,
+        security=security,
+        sender=sender,
+        timeout_s=_smtp_timeout(options.get("timeout")),
+        ca_file=_smtp_authorities(options.get("ca"), security),
+        plain_networks=allowed if security is SmtpSecurity.NONE else (),
+    )
+
+
+def _split_smtp(value: str) -> tuple[SplitResult, int | None]:
+    if not value.isprintable() or " " in value:
+        raise _BadSmtp("contains a space or a control character.")
+    if not re.match("smtps?://", value, re.IGNORECASE):
+        raise _BadSmtp("has a scheme that is neither smtp:// nor smtps://.")
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        raise _BadSmtp("names no host that can be looked up.") from None
+    if parts.path not in ("", "/") or parts.fragment or "#" in value:
+        raise _BadSmtp(
+            "has a path. If a / or # belongs to the user or password, write it %2F or %23; @ is %40, ? is %3F."
+        )
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise _BadSmtp("has a port that is no number from 1 to 65535.")
+    return parts, port
+
+
+def _smtp_options(query: str) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for pair in filter(None, query.split("&")):
+        name, _, text = pair.partition("=")
+        if name not in _SMTP_OPTIONS:
+            raise _BadSmtp(
+                f"has an option that is not known. There are: {', '.join(_SMTP_OPTIONS)}. "
+                "If a ? belongs to the user or password, write it %3F."
+            )
+        if name in options:
+            raise _BadSmtp(f"has the option {name} twice.")
+        options[name] = _decode(name, text)
+    return options
+
+
+def _decode(part: str, text: str) -> str:
+    """Percent-decoded; a plus is a plus."""
+    try:
+        decoded = unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise _BadSmtp(f"has a {part} that is not UTF-8 when percent-decoded.") from None
+    if _NO_ESCAPE.search(text):
+        raise _BadSmtp(f"has a {part} with a % that begins no percent-encoding; write it %25.")
+    if not decoded.isprintable():
+        raise _BadSmtp(f"has a {part} with a control character.")
+    return decoded
+
+
+def _smtp_security(scheme: str, options: Mapping[str, str]) -> SmtpSecurity:
+    tls = options.get("tls")
+    if tls not in (None, "none"):
+        raise _BadSmtp(
+            "has a tls that is not none. Leave it out: smtp:// is STARTTLS, smtps:// is TLS at once."
+        )
+    if scheme == "smtp":
+        return SmtpSecurity.STARTTLS if tls is None else SmtpSecurity.NONE
+    if tls is not None:
+        raise _BadSmtp("has tls=none, but smtps:// is TLS. For a server without it begin with smtp://.")
+    return SmtpSecurity.TLS
+
+
+def _check_plain(host: str, allowed: Sequence[Network]) -> None:
+    """What can be known before a name is looked up; the address it leads to is judged when it is reached."""
+    is_near = _is_ip(host) and any(ipaddress.ip_address(host) in network for network in allowed)
+    if not _is_loopback(host) and not is_near and (_is_ip(host) or not allowed):
+        raise _BadSmtp(
+            "has tls=none for a host that is neither this machine nor in LEAVEWELL_ALLOWED_NETWORKS. "
+            "Name its network there, or leave tls=none out."
+        )
+
+
+def _smtp_timeout(text: str | None) -> int:
+    if text is None:
+        return SMTP_TIMEOUT_S
+    if not re.fullmatch("[0-9]{1,2}", text) or not 1 <= int(text) <= MAX_SMTP_TIMEOUT_S:
+        raise _BadSmtp(f"has a timeout that is no whole number of seconds from 1 to {MAX_SMTP_TIMEOUT_S}.")
+    return int(text)
+
+
+def _smtp_authorities(text: str | None, security: SmtpSecurity) -> Path | None:
+    """The file, if OpenSSL finds certificates in it."""
+    if text is None:
+        return None
+    if security is SmtpSecurity.NONE:
+        raise _BadSmtp("has a ca, but with tls=none no certificate is looked at.")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=text)
+    except ssl.SSLError:
+        raise _BadSmtp("has a ca whose file holds no certificate in PEM form.") from None
+    except OSError as error:
+        raise _BadSmtp(f"has a ca whose file cannot be read: {error.strerror}.") from None
+    return Path(text)
+
+
+# --- Secrets --------------------------------------------------------------------------------------
 
 
 def _weakness(secret: str) -> str | None:
