@@ -1,5 +1,6 @@
-"""Signatures on what we hand to browsers: link tokens, cookies, form tokens. Reads no clock."""
+"""Signatures on what we hand to browsers, and keyed hashes of what we only compare. Reads no clock."""
 
+import hmac
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ class Signer:
             raise ValueError("a signer needs at least one secret")
         self._ring = list(reversed(secrets_))  # itsdangerous signs with the last key
         self._by_purpose: dict[str, itsdangerous.Signer] = {}
+        self._secrets = [secret.encode() for secret in secrets_]
+        self._mac_keys: dict[str, list[bytes]] = {}
 
     def sign(self, purpose: str, value: str) -> str:
         """Return `value.signature`, ASCII if the value is."""
@@ -52,6 +55,29 @@ class Signer:
         encoded = self.read("link", token.removeprefix(LINK_PREFIX))
         return None if encoded is None else sha256(itsdangerous.base64_decode(encoded)).hexdigest()
 
+    def mac(self, purpose: str, value: str) -> str:
+        """A hash (HMAC-SHA256 in hex) that nobody makes, or tries out, without our first secret.
+
+        For what is to be found or compared, not read; a value of few possibilities is safe in it.
+        """
+        return _hmac(self._keys_for(purpose)[0], value)
+
+    def is_mac(self, purpose: str, value: str, mac: str) -> bool:
+        """Whether any of our secrets made `mac` of this value for this purpose."""
+        # Every key is tried, whether an earlier one fitted or not.
+        fits = [
+            hmac.compare_digest(_hmac(key, value).encode(), mac.encode()) for key in self._keys_for(purpose)
+        ]
+        return any(fits)
+
+    def _keys_for(self, purpose: str) -> list[bytes]:
+        keys = self._mac_keys.get(purpose)
+        if keys is None:
+            salt = f"leavewell.mac.{purpose}".encode()
+            keys = [hmac.digest(secret, salt, "sha256") for secret in self._secrets]
+            self._mac_keys[purpose] = keys
+        return keys
+
     def _for(self, purpose: str) -> itsdangerous.Signer:
         signer = self._by_purpose.get(purpose)
         if signer is None:
@@ -67,6 +93,10 @@ def _is_canonical(encoded: str) -> bool:
         return _encode(itsdangerous.base64_decode(encoded)) == encoded
     except (itsdangerous.BadData, UnicodeError):
         return False
+
+
+def _hmac(key: bytes, value: str) -> str:
+    return hmac.digest(key, value.encode(errors="surrogatepass"), "sha256").hex()
 
 
 def _encode(raw: bytes) -> str:
