@@ -6,6 +6,7 @@ from datetime import datetime
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
+from app.adapters.addresses import unwrap
 from app.web.ratelimit import TokenBucket
 
 MOST_KNOWN: Final = 10_000
@@ -29,7 +30,7 @@ class Strangers:
 
     def check(self, address: str, now: datetime) -> None:
         """Raises TooManyRequests where too many were wrong lately."""
-        self._failures.check(_neighbourhood(address), now)
+        self._failures.check(neighbourhood(address), now)
 
     def welcome(self, credentials: Hashable) -> None:
         """They were right."""
@@ -41,15 +42,15 @@ class Strangers:
     def note(self, address: str, credentials: Hashable, now: datetime) -> None:
         """They were wrong."""
         self._known.pop(credentials, None)
-        self._failures.spend(_neighbourhood(address), now)
+        self._failures.spend(neighbourhood(address), now)
 
 
-def _neighbourhood(address: str) -> str:
-    """One subscriber has a whole /64 of IPv6."""
+def neighbourhood(address: str) -> str:
+    """What is counted as one: an IPv4 address, in either spelling; of IPv6 the /64 that one subscriber has."""
     try:
-        parsed = ip_address(address)
+        parsed = unwrap(ip_address(address))
     except ValueError:
         return address
     if isinstance(parsed, IPv6Address):
         return str(ip_network((parsed.packed, 64), strict=False))
-    return address
+    return str(parsed)
