@@ -15,5 +15,5 @@ class RateLimit(Table, table=True):
     bucket: str = Field(primary_key=True)
     counts: dict[str, int] = Field(
         default_factory=dict, sa_type=Json
-    )  # start of slice (epoch seconds) -> count
+    )  # when, or its slice of the window (µs since 1970) -> count
     expires_at: datetime = Field(index=True)  # nothing in it counts any more
