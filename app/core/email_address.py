@@ -1,0 +1,61 @@
+"""What an email address is, and which spellings of one are to be counted as one. Pure; mails nobody."""
+
+import re
+import unicodedata
+from typing import Final
+
+import idna
+
+MAX_ADDRESS: Final = 254  # RFC 5321 §4.5.3.1.3 with erratum 1690: octets
+MAX_LOCAL: Final = 64
+
+_LOCAL = re.compile(r"[^\s@<>,;:\"()\[\]\\]+")
+_DOTLESS_HOSTS = frozenset({"gmail.com", "googlemail.com"})  # dots in front of the @ mean nothing there
+
+
+def is_address(text: str) -> bool:
+    """True for `name@host.example`: one line, one host that can have a mailbox, no quoting, no comment, no display
+    name. Letters of every script are fine on both sides."""
+    local, _, host = text.rpartition("@")
+    return (
+        text.isprintable()
+        and len(text.encode()) <= MAX_ADDRESS
+        and len(local.encode()) <= MAX_LOCAL
+        and _LOCAL.fullmatch(local) is not None
+        and not (local.startswith(".") or local.endswith(".") or ".." in local)
+        and _ascii_host(host) is not None
+    )
+
+
+def address_problem(typed: str) -> str | None:
+    """The catalogue's key of what is wrong with a typed address, space around it aside; None if nothing is."""
+    address = typed.strip()
+    if not address:
+        return "errors.email.missing"
+    return None if is_address(address) else "errors.email.invalid"
+
+
+def normal_address(typed: str) -> str:
+    """One spelling for all that, as a rule, arrive in one mailbox. For counting only: never to be mailed, nor shown.
+
+    Case, tags (`name+tag@…`) and an international host's two spellings make no difference. Takes any text.
+    """
+    text = unicodedata.normalize("NFKC", typed.strip()).casefold()
+    local, _, host = text.rpartition("@")
+    host = _ascii_host(host) or host
+    local = local.partition("+")[0] or local
+    if host in _DOTLESS_HOSTS:
+        return f"{local.replace('.', '')}@gmail.com"
+    return f"{local}@{host}"
+
+
+def _ascii_host(host: str) -> str | None:
+    """The host as mail servers spell it; None where it has less than two names, or only a number for the last."""
+    if len(host) > MAX_ADDRESS:
+        return None
+    try:
+        name = idna.encode(host, uts46=True).decode()
+    except idna.IDNAError:
+        return None
+    last = name.rpartition(".")[2]
+    return name if "." in name and last and not last.isdigit() else None
