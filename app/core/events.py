@@ -180,3 +180,30 @@ def ending_event(
             **(more or {}),
         },
     )
+
+
+def unverified_request(
+    *, request_id: str, reference: str, email: str, note: str | None, blockers: Sequence[str]
+) -> Event:
+    """`cancellation.manual_required` of somebody who was in no session: an address as it was typed, proven by nobody.
+
+    It has all that `ending_event` gives this type, empty, so that who reads one reads both.
+    """
+    ended = ending_event(
+        EventType.CANCELLATION_MANUAL_REQUIRED,
+        outcome="manual_cancellation_requested",
+        subscription_id=None,
+        reason=None,
+        follow_up=None,
+        feedback=None,
+        used_exit=False,
+    )
+    wish = {
+        "blockers": list(blockers),
+        "customerId": None,
+        "requestId": request_id,
+        "reference": reference,
+        "email": email,
+        "note": note,
+    }
+    return Event(ended.type, {**ended.data, **wish})

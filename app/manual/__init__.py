@@ -1,0 +1,1 @@
+"""Cancellations that a person at the merchant carries out: kept, told, closed."""
