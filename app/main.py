@@ -16,6 +16,7 @@ from litestar.types import ControllerRouterHandler
 
 from app.adapters.clock import Clock, SystemClock
 from app.adapters.http import OutboundHttp
+from app.adapters.mail import Mailer
 from app.adapters.signing import Signer
 from app.adapters.vault import Vault
 from app.cancel.landing import landing
@@ -62,6 +63,7 @@ def create_app(
     database: Database | None = None,
     clock: Clock | None = None,
     http: OutboundHttp | None = None,
+    mailer: Mailer | None = None,
     templates: BaseLoader | None = None,
     make_worker: MakeWorker | None = None,
     extra_handlers: Sequence[ControllerRouterHandler] = (),
@@ -71,7 +73,9 @@ def create_app(
     The worker runs beside the requests and is stopped with them, unless the settings say that it runs elsewhere;
     `make_worker` puts another one in its place.
     """
-    ports = make_ports(settings, database=database, clock=clock, http=http, templates=templates)
+    ports = make_ports(
+        settings, database=database, clock=clock, http=http, mailer=mailer, templates=templates
+    )
     session_ports = session_ports_of(ports)
     if make_worker is None and settings.worker is WorkerPlace.EMBEDDED:
         make_worker = worker_of
@@ -95,6 +99,7 @@ def make_ports(
     database: Database | None = None,
     clock: Clock | None = None,
     http: OutboundHttp | None = None,
+    mailer: Mailer | None = None,
     templates: BaseLoader | None = None,
 ) -> Ports:
     """This process's ways out, each made here unless it is given."""
@@ -107,6 +112,7 @@ def make_ports(
         signer=Signer(settings.secrets),
         vault=Vault(settings.secrets),
         http=http or OutboundHttp(settings.allowed_networks),
+        mailer=mailer,
         renderer=Renderer(templates or FileSystemLoader(ROOT / "templates"), assets),
         assets=assets,
     )

@@ -5,6 +5,7 @@ from litestar.di import NamedDependency, Provide
 
 from app.adapters.clock import Clock
 from app.adapters.http import OutboundHttp
+from app.adapters.mail import Mailer
 from app.adapters.signing import Signer
 from app.adapters.vault import Vault
 from app.db.database import Database
@@ -20,7 +21,7 @@ class Ports:
     one, cannot be asked for by itself).
     """
 
-    __slots__ = ("assets", "clock", "database", "http", "renderer", "settings", "signer", "vault")
+    __slots__ = ("assets", "clock", "database", "http", "mailer", "renderer", "settings", "signer", "vault")
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class Ports:
         signer: Signer,
         vault: Vault,
         http: OutboundHttp,
+        mailer: Mailer | None,
         renderer: Renderer,
         assets: Assets,
     ) -> None:
@@ -40,6 +42,7 @@ class Ports:
         self.signer = signer
         self.vault = vault
         self.http = http
+        self.mailer = mailer  # None: no mail can be sent
         self.renderer = renderer
         self.assets = assets
 
