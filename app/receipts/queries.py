@@ -1,10 +1,54 @@
 """Every SQL statement about receipts and their keys."""
 
-from sqlmodel import Session, select
+from sqlalchemy import text
+from sqlmodel import Session, col, select
 
-from app.db.tables.receipts import Receipt
+from app.db.tables.receipts import Receipt, ReceiptKey
 
 
 def find_of_effect(db: Session, *, effect_id: str, status: str) -> Receipt | None:
     """The receipt of one change in one status; there is at most one."""
     return db.exec(select(Receipt).where(Receipt.effect_id == effect_id, Receipt.status == status)).first()
+
+
+def find_receipt(db: Session, receipt_id: str) -> Receipt | None:
+    return db.get(Receipt, receipt_id)
+
+
+def lock_receipt(db: Session, receipt_id: str) -> Receipt | None:
+    """The receipt, this transaction's alone until it ends: of two workers one signs it."""
+    return db.exec(select(Receipt).where(Receipt.id == receipt_id).with_for_update()).first()
+
+
+def find_newest_of_session(db: Session, session_id: str) -> Receipt | None:
+    """What the customer of a session was told last in writing."""
+    return db.exec(
+        select(Receipt)
+        .where(Receipt.session_id == session_id)
+        .order_by(col(Receipt.created_at).desc(), col(Receipt.id).desc())
+        .limit(1)
+    ).first()
+
+
+def list_of_reference(db: Session, begin: str, *, limit: int) -> list[Receipt]:
+    """Every receipt of the sessions and requests whose ids go on like this (`3f0c…`), oldest first."""
+    found: list[Receipt] = []
+    for column, prefix in ((col(Receipt.session_id), "cs_"), (col(Receipt.request_id), "req_")):
+        # A range, which an index serves; ids are hexadecimal, so `g` comes behind them all.
+        of_reference = (column >= prefix + begin) & (column < prefix + begin + "g")
+        found += db.exec(select(Receipt).where(of_reference).order_by(col(Receipt.created_at)).limit(limit))
+    return sorted(found, key=lambda receipt: (receipt.created_at, receipt.id))[:limit]
+
+
+# --- Keys ---------------------------------------------------------------------------------------------------------
+
+
+def list_keys(db: Session) -> list[ReceiptKey]:
+    """Every key, the oldest first. They are made by hand, one in years: there are few."""
+    return list(db.exec(select(ReceiptKey).order_by(col(ReceiptKey.created_at), col(ReceiptKey.id))))
+
+
+def lock_keys(db: Session) -> None:
+    """Until this transaction ends nobody else makes a key. SQLite's writers come one after the other anyway."""
+    if db.get_bind().dialect.name == "postgresql":
+        db.connection().execute(text("LOCK TABLE receipt_keys IN SHARE ROW EXCLUSIVE MODE"))
