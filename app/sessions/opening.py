@@ -27,10 +27,12 @@ from app.db.tables.accounts import Environment
 from app.db.tables.links import CancelLink
 from app.db.tables.receipts import Receipt
 from app.db.tables.sessions import CancelSession
+from app.db.tables.verifications import Verification
 from app.flows import service as flows
 from app.sessions import queries, service
 from app.sessions.ports import SessionPorts
 from app.sessions.service import Begun
+from app.verify import service as verify
 
 _WAIT_STEP_S: Final = 0.05
 _log = logging.getLogger(__name__)
@@ -174,6 +176,12 @@ def _known_billing(
     db: Session, ports: SessionPorts, row: CancelSession, link: CancelLink | None
 ) -> tuple[DirectCustomer | None, Sequence[DirectSubscription]]:
     """What the merchant has said of the customer's billing: with the link, or when the address was looked up."""
+    if row.verification_id is not None:
+        verification = db.get(Verification, row.verification_id)
+        found = verify.found_customers(ports.vault, verification) if verification else ()
+        mine = next((each for each in found if each.customer.id == row.customer_id), None)
+        if mine is not None:
+            return mine.customer, mine.subscriptions
     if link is None:
         return None, ()
     customer = parse_customer(link.direct_customer) if link.direct_customer else None

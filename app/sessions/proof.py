@@ -17,6 +17,7 @@ from app.db.base import new_id
 from app.db.tables.accounts import Environment, Organization
 from app.db.tables.effects import Effect
 from app.db.tables.sessions import CancelSession
+from app.manual import service as manual
 from app.receipts import queries as receipts_queries
 from app.receipts import service as receipts
 
@@ -32,6 +33,17 @@ def prove_end(db: Session, row: CancelSession, walk: Walk, before: SessionState,
     asked = before.pending
     effect = db.get(Effect, asked.effect_id) if asked else None
     is_manual = state.outcome is Outcome.MANUAL_CANCELLATION_REQUESTED
+    if is_manual:
+        db.flush()
+        manual.record(
+            db,
+            app_id=row.app_id,
+            session_id=row.id,
+            customer_id=row.customer_id,
+            subscription_id=state.subscription_id,
+            reasons=state.manual_reasons,
+            now=walk.now,
+        )
     content = receipt.of_outcome(
         _frame(db, row, walk), walk, state, asked=asked, reference=effect.reference if effect else None
     )

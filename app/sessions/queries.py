@@ -245,6 +245,24 @@ def is_taken_back(
     return db.exec(undone).first() is not None
 
 
+def is_changed_since(db: Session, effect: Effect) -> bool:
+    """Whether a later change to the same subscription was carried out."""
+    later = (
+        select(Effect.id)
+        .join(CancelSession, col(CancelSession.id) == Effect.session_id)
+        .where(
+            CancelSession.app_id == effect.app_id,
+            CancelSession.customer_id == effect.customer_id,
+            Effect.subscription_id == effect.subscription_id,
+            Effect.id != effect.id,
+            Effect.status == "applied",
+            col(Effect.applied_at) >= effect.applied_at,
+        )
+        .limit(1)
+    )
+    return db.exec(later).first() is not None
+
+
 def note_error(db: Session, effect_id: str, error: str) -> None:
     """Keep why the last try did not get through."""
     db.connection().execute(update(Effect).where(col(Effect.id) == effect_id).values(last_error=error))

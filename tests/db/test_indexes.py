@@ -32,6 +32,17 @@ PAGE = "app_id = 'a' AND (created_at, id) < ('2026', 'x') ORDER BY created_at DE
         "SELECT * FROM idempotency_records WHERE expires_at < '2026'",
         "SELECT * FROM outbox_jobs WHERE due_at <= '2026' ORDER BY due_at LIMIT 9",
         "SELECT * FROM outbox_jobs WHERE subject_id = 's'",
+        f"SELECT * FROM mails WHERE {PAGE}",
+        "SELECT * FROM mails WHERE app_id = 'a' AND status = 'refused' ORDER BY created_at DESC LIMIT 9",
+        "SELECT count(*) FROM mails WHERE subject_id = 's'",
+        "SELECT * FROM verifications WHERE browser_sha256 = 'b' AND created_at > '2026' AND app_id = 'a'",
+        "SELECT * FROM verifications WHERE expires_at < '2026' ORDER BY expires_at LIMIT 9",
+        "SELECT * FROM rate_limits WHERE bucket = 'b'",
+        "SELECT * FROM rate_limits WHERE expires_at < '2026' ORDER BY expires_at LIMIT 9",
+        "SELECT * FROM receipts WHERE effect_id = 'e' AND status = 'requested'",
+        "SELECT * FROM receipts WHERE session_id = 's'",
+        f"SELECT * FROM cancellation_requests WHERE {PAGE}",
+        "SELECT * FROM cancellation_requests WHERE session_id = 's'",
     ],
 )
 @pytest.mark.parametrize(

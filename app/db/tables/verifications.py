@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from sqlalchemy import Index
 from sqlmodel import Field
 
 from app.db.base import Table
@@ -12,6 +13,7 @@ class Verification(Table, table=True):
     it by, and, sealed and only while it works, itself, so that a second mail says the same one."""
 
     __tablename__ = "verifications"
+    __table_args__ = (Index(None, "browser_sha256", "created_at"),)  # what a browser has just asked for
 
     id: str = Field(primary_key=True)  # ver_…
     app_id: str = Field(foreign_key="environments.app_id")

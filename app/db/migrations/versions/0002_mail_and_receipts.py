@@ -125,6 +125,9 @@ def upgrade() -> None:
             ["link_id"], ["cancel_links.id"], name="fk_verifications_link_id_cancel_links"
         ),
     )
+    op.create_index(
+        "ix_verifications_browser_sha256_created_at", "verifications", ["browser_sha256", "created_at"]
+    )
     op.create_index("ix_verifications_expires_at", "verifications", ["expires_at"])
 
     op.create_table(
