@@ -1,0 +1,32 @@
+"""The kinds of mail there are, and what a merchant may put into the subject of each. Pure."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class MailKind(StrEnum):
+    """A kind is a folder of templates/email, and a shape of data (app/mail/letters.py)."""
+
+    CODE = "code"
+    NOT_FOUND = "not_found"
+    RECEIPT = "receipt"
+    PAUSE_REMINDER = "pause_reminder"
+    MANUAL_NOTICE = "manual_notice"
+    REQUEST_RECEIVED = "request_received"
+    TEST = "test"
+
+
+# What `{…}` may stand for in a subject of the merchant's own. A mail that has no plan or day gets ours instead.
+SUBJECT_FIELDS: Final[Mapping[MailKind, frozenset[str]]] = MappingProxyType(
+    {
+        MailKind.CODE: frozenset({"brand"}),
+        MailKind.NOT_FOUND: frozenset({"brand"}),
+        MailKind.RECEIPT: frozenset({"brand", "plan", "day", "reference"}),
+        MailKind.PAUSE_REMINDER: frozenset({"brand", "plan", "day", "reference"}),
+        MailKind.MANUAL_NOTICE: frozenset({"brand", "reference"}),
+        MailKind.REQUEST_RECEIVED: frozenset({"brand", "reference"}),
+        MailKind.TEST: frozenset({"brand"}),
+    }
+)
