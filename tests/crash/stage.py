@@ -21,6 +21,7 @@ from app.db.tables.events import EventRow
 from app.db.tables.outbox import OutboxJob
 from app.db.tables.sessions import CancelSession, SessionOffer
 from app.flows import files
+from app.sessions.records import EFFECT_JOB
 from demo.shop.app import create_shop
 from demo.shop.config import Keys, ShopConfig
 from tests.crash.billing import Billing
@@ -271,6 +272,9 @@ def _find(db: Session, session_id: str) -> Found:
             )
         ],
         jobs=db.exec(
-            select(OutboxJob).where(col(OutboxJob.subject_id).in_([effect.id for effect in effects]))
+            select(OutboxJob).where(
+                OutboxJob.kind == EFFECT_JOB,
+                col(OutboxJob.subject_id).in_([effect.id for effect in effects]),
+            )
         ).all(),
     )

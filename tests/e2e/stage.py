@@ -20,10 +20,15 @@ from tests.support import server
 # What customers leave behind. Keys, connections and the published flow stay.
 TRACES = (
     "outbox_jobs",
+    "mails",
+    "receipts",
+    "cancellation_requests",
+    "rate_limits",
     "events",
     "effects",
     "session_offers",
     "cancel_sessions",
+    "verifications",
     "idempotency_records",
     "cancel_links",
 )
