@@ -10,11 +10,12 @@ from app.core.commands import Settle
 from app.core.session import advance
 from app.core.world import read_world
 from app.db import outbox
+from app.db.tables.accounts import Environment
 from app.db.tables.effects import Effect
 from app.db.tables.sessions import SessionOffer
 from app.effects import service as effects
 from app.effects.service import Settlement
-from app.sessions import queries
+from app.sessions import queries, reminding
 from app.sessions.proof import prove_failure, prove_request
 from app.sessions.records import record
 from app.sessions.service import LIFE, standing_of
@@ -100,6 +101,8 @@ def settle(
     effect.confirmation = settlement.confirmation
     if settlement.subscription is not None:
         effect.subscription_id = settlement.subscription.id
+    if settlement.is_applied:
+        reminding.owe(db, effect, db.get_one(Environment, effect.app_id), now)
     if job is not None:
         outbox.finish(db, job, holder)
     if settlement.subscription is not None:
