@@ -1,15 +1,14 @@
 """Builds the frame around a screen: the merchant's name, colours and contact, and the ways back and out."""
 
-import json
 from functools import lru_cache
 from typing import Final
 
 from app.cancel.screens import Link
-from app.cancel.theme import Theme, parse_theme
-from app.core.errors import FieldError, InvalidInput
+from app.core.errors import FieldError
 from app.db.tables.accounts import Environment
 from app.web.copy import Copy
 from app.web.frame import Frame
+from app.web.theme import Theme, stored_theme
 
 RIGHT_TO_LEFT: Final = frozenset({"ar", "fa", "he", "ur", "yi"})
 # Where the law asks for an exit on every screen: EU and EEA, the United Kingdom, the United States (DESIGN §5).
@@ -33,7 +32,7 @@ def frame_of(
     refresh_seconds: int | None = None,
 ) -> Frame:
     """The frame of one of the merchant's pages."""
-    theme, css = _theme(json.dumps(environment.theme, sort_keys=True))
+    theme = stored_theme(environment.theme)
     contacts = contacts_of(environment)
     return Frame(
         title=title,
@@ -41,7 +40,7 @@ def frame_of(
         lang=copy.language,
         direction="rtl" if copy.locale.language in RIGHT_TO_LEFT else "ltr",
         logo_url=theme.logo_url,
-        theme=css,
+        theme=_css(theme),
         color_scheme=theme.scheme,
         is_test=environment.mode == "test",
         contact_label=contacts[0].label if contacts else None,
@@ -72,10 +71,5 @@ def has_exit_everywhere(environment: Environment, country: str | None) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _theme(stored: str) -> tuple[Theme, str]:
-    """A theme is checked when it is saved. One that is not valid any more costs the page its colours, nothing else."""
-    try:
-        theme = parse_theme(json.loads(stored))
-    except InvalidInput:
-        theme = Theme()
-    return theme, theme.css()
+def _css(theme: Theme) -> str:
+    return theme.css()

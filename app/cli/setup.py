@@ -4,9 +4,9 @@ import click
 
 from app.adapters.billing.registry import PROVIDERS
 from app.adapters.standard_webhooks import new_secret
-from app.cancel.theme import FIELDS, FONTS, SCHEMES
 from app.cli.console import assignments, pairs, remark, say, workshop
 from app.setup import service
+from app.web.theme import FIELDS, FONTS, SCHEMES
 
 
 @click.group()

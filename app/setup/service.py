@@ -15,7 +15,6 @@ from app.adapters.billing import registry
 from app.adapters.billing.registry import PROVIDERS
 from app.adapters.standard_webhooks import BadSecret, check_secrets
 from app.adapters.vault import Vault
-from app.cancel.theme import parse_theme
 from app.connections import service as connections
 from app.core.billing import Capability
 from app.core.errors import FieldError, InvalidInput
@@ -27,6 +26,7 @@ from app.links.forms import LOCALE
 from app.links.origins import origin_of
 from app.settings import Network
 from app.setup.addresses import browser_problem, email_problem, normal_origins, outbound_problem
+from app.web.theme import parse_theme
 
 ExitPolicy = Literal["always", "regulated"]
 
@@ -232,7 +232,7 @@ def set_contact(
 
 
 def set_theme(db: Session, *, app_id: str, theme: Mapping[str, object]) -> Environment:
-    """Colours, font, corners and logo of the hosted page (app/cancel/theme.py). Raises InvalidInput."""
+    """Colours, font, corners and logo of the hosted page (app/web/theme.py). Raises InvalidInput."""
     environment = accounts.get_environment(db, app_id)
     parse_theme(theme)
     if environment.theme != theme:

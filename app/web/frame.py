@@ -11,7 +11,7 @@ class Frame:
 
     `title` is the screen's heading. `exit` shows "Cancel now", which submits the form `#step`; `action` is
     that form's address. `notice` is a sentence before the heading. `refresh_seconds` makes a
-    page without JavaScript load itself again. `theme` is the style sheet of app/cancel/theme.py.
+    page without JavaScript load itself again. `theme` is the style sheet of app/web/theme.py.
     """
 
     title: str

@@ -17,8 +17,7 @@ from jinja2 import FileSystemLoader
 from markupsafe import Markup
 
 from app.cancel import screens as sc
-from app.cancel.theme import Theme, parse_theme
-from app.cancel.words import ConfirmKind, NoticeKind, ResultKind, Wording
+from app.cancel.words import ConfirmKind, NoticeKind, OverKind, ResultKind, Wording
 from app.core.errors import FieldError
 from app.core.money import Money
 from app.web.assets import Assets
@@ -26,6 +25,7 @@ from app.web.copy import copy_for
 from app.web.formats import formats_for
 from app.web.frame import Frame
 from app.web.render import Renderer, words
+from app.web.theme import Theme, parse_theme
 from tests.support.browser import launched
 
 ROOT = Path(__file__).parents[2]
@@ -359,6 +359,9 @@ def notices() -> Iterator[Shown]:
     for kind in get_args(NoticeKind):
         said = WORDING.notice(kind)
         yield page(f"notice-{kind}", sc.Notice(said.title, said.lead, (MAIL, HELP), HOME), contact_href=None)
+    said = WORDING.notice("nothing_found")
+    ways = (sc.Link(t("entry.again"), "/cancel/app_1"), sc.Link(t("entry.request"), "/cancel/r/app_1"))
+    yield page("notice-ways", sc.Notice(said.title, said.lead, (MAIL, HELP), ways=ways), contact_href=None)
     said = Wording(COPY, FORMATS, "").notice("link_unknown")
     yield Shown("notice-nobody", sc.Notice(said.title, said.lead), Frame(said.title))
     yield page("idle", sc.Idle(t("idle.title")))
@@ -366,9 +369,83 @@ def notices() -> Iterator[Shown]:
     yield page("landing", sc.Landing(t("landing.title")), **landing)
 
 
-# --- Looks --------------------------------------------------------------------------------------
+# --- Without a usable link ----------------------------------------------------------------------
 
 LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
+ADDRESS = "ada.lovelace@example.com"
+
+
+def entries() -> Iterator[Shown]:
+    at = {"action": "/cancel/app_1"}
+    entry = sc.Entry(t("entry.title"), t("entry.way"), "/cancel/r/app_1")
+    yield page("entry", entry, **at)
+    yield page("entry-filled", replace(entry, email=ADDRESS), **at)
+    invalid = wrong(("email", t("errors.email.invalid")))
+    yield page("entry-error", replace(entry, email="ada.lovelace"), errors=invalid, **at)
+    held = wrong(("email", t("errors.email.wait", wait=WORDING.wait(40))))
+    yield page("entry-held", replace(entry, email=ADDRESS, is_held=True), errors=held, **at)
+    yield page("entry-blocked", replace(entry, email=ADDRESS), notice=t("entry.blocked"), **at)
+    for kind in get_args(OverKind):
+        said = WORDING.over(kind, "entry")
+        after = sc.Entry(said.title, said.lead, "/cancel/r/app_1", link="lnk.signed", return_link=HOME)
+        yield page(f"entry-{kind}", after, **at)
+        said = WORDING.over(kind, "request")
+        off = sc.Request(said.title, said.lead, contacts=(MAIL, HELP), return_link=HOME)
+        yield page(f"request-{kind}", off, contact_href=None, action="/cancel/r/app_1")
+
+
+def codes() -> Iterator[Shown]:
+    at = {"action": "/cancel/v/ver_1"}
+    for state in get_args(sc.CodeEntry.__annotations__["state"]):
+        wait = WORDING.wait(2_200 if state == "limited" else 40)
+        screen = sc.CodeEntry(
+            t(f"code.{state}.title"), state, ADDRESS, 10, "/cancel/app_1", "/cancel/r/app_1", wait=wait
+        )
+        yield page(f"code-{state}", screen, **at)
+    code = sc.CodeEntry(
+        t("code.sent.title"), "sent", ADDRESS, 10, "/cancel/app_1", "/cancel/r/app_1", typed="123 456"
+    )
+    yield page("code-error", code, errors=wrong(("code", t("errors.code.wrong", count=4))), **at)
+    yield page("code-stale", code, notice=t("notice.kept_typing.text"), **at)
+    yield page("code-long", replace(code, address=f"{'ada.lovelace.' * 4}x@{LONG.lower()}.example"), **at)
+    yield page("proven", sc.Proven(t("proven.title")), **at)
+    accounts = sc.Chooser(
+        t("choose.title"),
+        (
+            sc.SubscriptionChoice("0.0", "Pro", PRO, "renews", day(12, 1), "Ada Lovelace’s account"),
+            sc.SubscriptionChoice("0.1", "Archive", LITE, "paused", account="Ada Lovelace’s account"),
+            sc.SubscriptionChoice("1.0", "Team, 5 seats", PRO, "trial", day(12, 12), "Account 2"),
+        ),
+    )
+    yield page("choose-account", accounts, **at)
+
+
+def requests() -> Iterator[Shown]:
+    at = {"action": "/cancel/r/app_1"}
+    brand = "Northwind Notes"
+    request = sc.Request(
+        t("request.title"), t("request.lead", brand=brand), ADDRESS, entry_href="/cancel/app_1"
+    )
+    yield page("request", replace(request, email=""), **at)
+    both = wrong(("email", t("errors.email.missing")), ("note", t("errors.note.long", count=2000)))
+    yield page("request-error", replace(request, email="", note="Too long. " * 40), errors=both, **at)
+    held = wrong(("email", t("errors.request.wait", wait=WORDING.wait(7_000))))
+    yield page("request-held", replace(request, note="Please end my plan."), errors=held, **at)
+    off = sc.Request(
+        t("request.off.title", brand=brand),
+        t("request.off.lead", brand=brand),
+        contacts=(MAIL, HELP),
+        return_link=HOME,
+    )
+    yield page("request-off", off, contact_href=None, **at)
+    rows = sc.Facts(requested_at=day(11, 21), reference=REFERENCE)
+    done = sc.Result(
+        t("request.done.title", brand=brand), t("request.done.lead"), "waiting", rows, return_link=HOME
+    )
+    yield page("request-done", done)
+
+
+# --- Looks --------------------------------------------------------------------------------------
 
 
 def looks() -> Iterator[Shown]:
@@ -409,6 +486,9 @@ ROOMS: tuple[Callable[[], Iterator[Shown]], ...] = (
     workings,
     results,
     notices,
+    entries,
+    codes,
+    requests,
     looks,
 )
 GALLERY = {shown.name: shown for room in ROOMS for shown in room()}

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.cancel.theme import (
+from app.core.errors import InvalidInput
+from app.web.theme import (
     BLACK,
     DARK_GROUNDS,
     FONTS,
@@ -20,7 +21,6 @@ from app.cancel.theme import (
     contrast,
     parse_theme,
 )
-from app.core.errors import InvalidInput
 
 CSS = Path("static/css/hosted.css").read_text("utf-8")
 channel = st.integers(0, 255)

@@ -4,9 +4,11 @@ Contrast is WCAG 2.2's. What draws lines and marks gets the 4.5:1 of text, more 
 that it can be written in as well (success criteria 1.4.3 and 1.4.11).
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, Literal, cast
 
@@ -132,6 +134,19 @@ def parse_theme(given: Mapping[str, object]) -> Theme:
         scheme=cast("Scheme", scheme),
         logo_url=cast("str | None", logo),
     )
+
+
+def stored_theme(stored: Mapping[str, object]) -> Theme:
+    """Return an environment's theme. It was checked when saved; if it is not valid any more, that costs its colours."""
+    return _stored_theme(json.dumps(stored, sort_keys=True))
+
+
+@lru_cache(maxsize=256)
+def _stored_theme(stored: str) -> Theme:
+    try:
+        return parse_theme(json.loads(stored))
+    except InvalidInput:
+        return Theme()
 
 
 def contrast(one: Colour, other: Colour) -> float:
