@@ -82,7 +82,7 @@ def hold(db: Session, claims: Sequence[Claim], *, now: datetime) -> Held:
     buckets = sorted({claim.bucket for claim in claims})
     names = {f"bucket_{number}": bucket for number, bucket in enumerate(buckets)}
     found = db.connection().execute(_holding(len(buckets)), {**names, "now": now})
-    return Held(db, now, dict(found.tuples()))
+    return Held(db, now, {row.bucket: row.counts for row in found})
 
 
 def take(

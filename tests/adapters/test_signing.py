@@ -1,4 +1,5 @@
 import string
+from base64 import urlsafe_b64decode
 from hashlib import sha256
 
 import pytest
@@ -90,3 +91,35 @@ def test_a_link_token_names_the_row_by_a_hash_and_never_twice_the_same() -> None
 def test_a_signer_without_secrets_cannot_be_made() -> None:
     with pytest.raises(ValueError, match="at least one"):
         Signer([])
+
+
+@given(values)
+def test_a_keyed_hash_is_of_its_value_and_purpose_alone(value: str) -> None:
+    mac = SIGNER.mac("code", value)
+    assert mac == SIGNER.mac("code", value)
+    assert SIGNER.is_mac("code", value, mac)
+    assert not SIGNER.is_mac("limit", value, mac)
+    assert not SIGNER.is_mac("code", value + "x", mac)
+    assert (len(mac), set(mac) <= set(string.hexdigits.lower())) == (64, True)
+
+
+def test_a_keyed_hash_cannot_be_made_without_the_secret() -> None:
+    assert SIGNER.mac("code", "123456") != Signer([OLD]).mac("code", "123456")
+    assert SIGNER.mac("code", "123456") != sha256(b"123456").hexdigest()
+
+
+def test_a_signature_is_no_keyed_hash() -> None:
+    signature = SIGNER.sign("code", "123456").rpartition(".")[2]
+    assert urlsafe_b64decode(signature + "=").hex() != SIGNER.mac("code", "123456")
+
+
+@pytest.mark.parametrize("mac", ["", "x", "é", "\ud800", "0" * 64])
+def test_what_is_no_keyed_hash_is_refused(mac: str) -> None:
+    assert not SIGNER.is_mac("code", "123456", mac)
+
+
+def test_a_keyed_hash_of_an_old_secret_holds_until_that_is_dropped() -> None:
+    mac = Signer([OLD]).mac("code", "123456")
+    assert Signer([NEW, OLD]).is_mac("code", "123456", mac)
+    assert not Signer([NEW]).is_mac("code", "123456", mac)
+    assert Signer([NEW, OLD]).mac("code", "123456") == Signer([NEW]).mac("code", "123456")
