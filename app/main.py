@@ -21,6 +21,8 @@ from app.adapters.signing import Signer
 from app.adapters.vault import Vault
 from app.cancel.landing import landing
 from app.cancel.pages import show, submit
+from app.cancel.requests import show_request, submit_request
+from app.cancel.verifying import show_verification, submit_verification
 from app.db import schema
 from app.db.database import Database
 from app.docs import pages as docs
@@ -47,7 +49,15 @@ MAX_BODY_BYTES = 1024 * 1024  # where a handler has no bound of its own; forms a
 MakeWorker: TypeAlias = Callable[[Ports], Worker]
 
 WEB: Sequence[ControllerRouterHandler] = (home, healthz, robots, favicon, static_file)
-FEATURES: Sequence[ControllerRouterHandler] = (landing, show, submit)
+FEATURES: Sequence[ControllerRouterHandler] = (
+    landing,
+    show,
+    submit,
+    show_verification,
+    submit_verification,
+    show_request,
+    submit_request,
+)
 
 CLOSE_IDLE_EVERY_S = 60
 FORGET_EVERY_S = 3600

@@ -1,5 +1,7 @@
 """Draws where a session stands as a screen. Decides nothing: the walk has decided, the templates will word it."""
 
+from datetime import datetime
+
 from app.cancel import screens as sc
 from app.cancel.canvas import Drawing
 from app.cancel.cards import draw_offer
@@ -147,16 +149,17 @@ def _chooser(drawing: Drawing) -> sc.Screen:
         return sc.Notice(words.title, words.lead, return_link=drawing.return_link)
     return sc.Chooser(
         title=drawing.t("choose.title"),
-        subscriptions=tuple(_choice(drawing, s) for s in live),
+        subscriptions=tuple(choice_of(s, drawing.walk.now) for s in live),
         chosen=drawing.given("subscription", None) or None,
     )
 
 
-def _choice(drawing: Drawing, subscription: DirectSubscription) -> sc.SubscriptionChoice:
+def choice_of(subscription: DirectSubscription, now: datetime) -> sc.SubscriptionChoice:
+    """One row of a chooser."""
     status = subscription.status
-    price = price_of(subscription, drawing.walk.now)
+    price = price_of(subscription, now)
     name = plan_of(subscription) or subscription.id
-    if subscription.is_scheduled_to_end(drawing.walk.now):
+    if subscription.is_scheduled_to_end(now):
         return sc.SubscriptionChoice(subscription.id, name, price, "ends", subscription.end)
     if isinstance(status, Trial):
         return sc.SubscriptionChoice(subscription.id, name, price, "trial", status.trial.end)

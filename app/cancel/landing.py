@@ -9,10 +9,10 @@ from litestar.di import NamedDependency
 from litestar.enums import HttpMethod
 from litestar.params import FromPath
 
+from app.cancel import entry
 from app.cancel import screens as sc
-from app.cancel.visit import READ, Answer, Visit, address, show_notice, to, visit_of
-from app.cancel.words import NoticeKind, Wording
-from app.core.errors import NotFound
+from app.cancel.visit import READ, Answer, Visit, address, to, visit_of
+from app.cancel.words import OverKind, Wording
 from app.db.database import Session
 from app.links import queries as link_queries
 from app.links import service as links
@@ -29,7 +29,7 @@ from app.web.security import (
     new_browser,
 )
 
-_EXPIRED_KINDS: Final[dict[LinkState, NoticeKind]] = {
+_EXPIRED_KINDS: Final[dict[LinkState, OverKind]] = {
     LinkState.CONSUMED: "link_used",
     LinkState.EXPIRED: "link_expired",
     LinkState.REVOKED: "link_revoked",
@@ -46,7 +46,9 @@ async def landing(
     """A link's address (`cl_…`), or an environment's own entry (`app_…`). A GET that no page led to changes nothing."""
     visit = visit_of(request, ports, session_ports)
     if token.startswith("app_"):
-        return await _entry(visit, token)
+        if request.method == HttpMethod.POST:
+            return await entry.submit_entry(visit, token)
+        return await entry.show_entry(visit, token)
     token_sha256 = ports.signer.read_link(token)
     if token_sha256 is None:
         return _unknown_link(visit)
@@ -61,7 +63,7 @@ async def landing(
     except LinkUnknown:
         return _unknown_link(visit)
     except LinkNotUsable as refused:
-        return await _link_over(visit, refused)
+        return await _link_over(visit, refused, token_sha256)
 
 
 def is_led_by_a_page(request: AnyRequest) -> bool:
@@ -138,12 +140,7 @@ def _unknown_link(visit: Visit) -> Answer:
     return visit.page(frame, sc.Notice(words.title, words.lead), locale=locale, status=410)
 
 
-async def _link_over(visit: Visit, refused: LinkNotUsable) -> Answer:
-    return await show_notice(visit, refused.app_id, _EXPIRED_KINDS[refused.state], status=410)
-
-
-async def _entry(visit: Visit, app_id: str) -> Answer:
-    """The environment's public address: how to reach the merchant."""
-    if visit.request.method == HttpMethod.POST:
-        raise NotFound
-    return await show_notice(visit, app_id, "entry_off", status=200)
+async def _link_over(visit: Visit, refused: LinkNotUsable, token_sha256: str) -> Answer:
+    link = await visit.ports.database.read(link_queries.find_by_token, token_sha256)
+    link_id = link.id if link is not None else None
+    return await entry.show_way_in(visit, refused.app_id, _EXPIRED_KINDS[refused.state], link_id=link_id)

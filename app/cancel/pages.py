@@ -11,9 +11,10 @@ from litestar.params import FromPath
 from app.cancel import screens as sc
 from app.cancel.canvas import Drawing, drawing_of
 from app.cancel.drawing import draw, has_exit
+from app.cancel.entry import show_way_in
 from app.cancel.forms import read_command
 from app.cancel.framing import frame_of, has_exit_everywhere
-from app.cancel.visit import READ, Answer, Visit, address, show_notice, to, visit_of
+from app.cancel.visit import READ, Answer, Visit, address, to, visit_of
 from app.cancel.words import Wording
 from app.core.errors import FieldError
 from app.core.path import Stop
@@ -176,7 +177,7 @@ async def _screen(
 ) -> Answer:
     row, now = standing.row, visit.ports.clock.now()
     if service.is_over(row, now):
-        return await show_notice(visit, row.app_id, "session_expired", status=410)
+        return await show_way_in(visit, row.app_id, "session_expired", link_id=row.link_id)
     copy = copy_for(row.locale)
     is_idle = service.is_idle(row, now) and typed is None
     drawing = drawing_of(standing, typed=typed, return_link=await _return_link(visit, standing, copy))

@@ -215,17 +215,21 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionChoice:
-    """`state` says what happens at `at`: it renews, its trial ends, it ends, it resumes."""
+    """`state` says what happens at `at`: it renews, its trial ends, it ends, it resumes. `account` says whose it is,
+    where there are several to tell apart."""
 
     id: str
     name: str
     price: Price | None = None
     state: Literal["renews", "trial", "ends", "paused"] = "renews"
     at: datetime | None = None
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Chooser:
+    """Of one customer's subscriptions, or of several customers' who have the same address."""
+
     template: ClassVar[str] = "cancel/choose.html"
     title: str
     subscriptions: tuple[SubscriptionChoice, ...]
@@ -288,6 +292,7 @@ class Notice:
     lead: str
     contacts: tuple[Link, ...] = ()
     return_link: Link | None = None
+    ways: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +307,65 @@ class Landing:
 
     template: ClassVar[str] = "cancel/landing.html"
     title: str
+
+
+# --- Without a usable link ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where an email address stands for a link. `link` ties what follows to the link that was over; `is_held`: no
+    more codes for now, so that the request weighs as much."""
+
+    template: ClassVar[str] = "cancel/entry.html"
+    title: str
+    lead: str
+    request_href: str
+    email: str = ""
+    link: str | None = None
+    is_held: bool = False
+    return_link: Link | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CodeEntry:
+    """Where the code is typed. Says nothing about whether there is one: it looks the same for every address.
+
+    `wait` goes with `soon` and `limited`; in `expired` and `spent` there is only a new code to ask for.
+    """
+
+    template: ClassVar[str] = "cancel/code.html"
+    title: str
+    state: Literal["sent", "again", "soon", "expired", "spent", "limited"]
+    address: str
+    minutes: int
+    change_href: str
+    request_href: str
+    typed: str = ""
+    wait: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """The address is proven and the session still to be opened."""
+
+    template: ClassVar[str] = "cancel/proven.html"
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Where a request is left that a person works on, by somebody whose address nobody has proven."""
+
+    template: ClassVar[str] = "cancel/request.html"
+    title: str
+    lead: str
+    email: str = ""
+    note: str = ""
+    max_length: int = 2_000
+    entry_href: str | None = None
+    contacts: tuple[Link, ...] = ()
+    return_link: Link | None = None
 
 
 Screen = (
@@ -319,4 +383,8 @@ Screen = (
     | Notice
     | Idle
     | Landing
+    | Entry
+    | CodeEntry
+    | Proven
+    | Request
 )

@@ -1,5 +1,6 @@
 """One request to the hosted page: who asks, with what, and the answers that every part of it gives."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,22 +10,29 @@ from litestar.enums import HttpMethod, MediaType
 
 from app.accounts import queries as accounts
 from app.cancel import screens as sc
-from app.cancel.framing import contacts_of, frame_of
-from app.cancel.words import NoticeKind, Wording
-from app.core.errors import NotFound
+from app.cancel.framing import frame_of
+from app.cancel.words import Wording
+from app.core.errors import FieldError, NotFound
 from app.db.database import Session
 from app.db.tables.accounts import Environment, Organization
 from app.sessions.ports import SessionPorts
 from app.web.bodies import AnyRequest
-from app.web.copy import copy_for, negotiate
+from app.web.copy import Copy, copy_for, negotiate
 from app.web.deps import Ports
 from app.web.formats import formats_for
+from app.web.forms import Form
 from app.web.frame import Frame
 from app.web.security import (
+    CSRF_FIELD,
     Browser,
+    FormNotFromHere,
     browser_cookie,
+    check_csrf,
+    client_ip,
+    csrf_token,
     find_browser,
     is_secure,
+    new_browser,
 )
 
 READ: Final = [HttpMethod.GET, HttpMethod.HEAD]
@@ -47,6 +55,11 @@ class Visit:
         secure = is_secure(self.request, settings.base_url, settings.trusted_proxies)
         return browser_cookie(browser, self.ports.signer, self.ports.clock.now(), secure=secure)
 
+    @property
+    def ip(self) -> str:
+        """The visitor's address, for counting."""
+        return client_ip(self.request, self.ports.settings.trusted_proxies)
+
     def locale(self, *, requested: str | None = None, default: str | None = None) -> str:
         accepted = self.request.headers.get("accept-language")
         return negotiate(requested=requested, accept_language=accepted, default=default)
@@ -59,6 +72,7 @@ class Visit:
         locale: str,
         status: int = 200,
         cookies: tuple[Cookie, ...] = (),
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         return self.ports.renderer.page(
             self.request,
@@ -67,6 +81,7 @@ class Visit:
             status=status,
             locale=locale,
             cookies=cookies,
+            headers=headers,
         )
 
 
@@ -74,22 +89,80 @@ def visit_of(request: AnyRequest, ports: Ports, session_ports: SessionPorts) -> 
     return Visit(request, ports, session_ports, find_browser(request, ports.signer, ports.clock.now()))
 
 
-async def show_notice(visit: Visit, app_id: str, kind: NoticeKind, *, status: int) -> Answer:
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Whose page it is where no session says so, and in which language."""
+
+    environment: Environment
+    brand_name: str
+    locale: str
+
+    @property
+    def copy(self) -> Copy:
+        return copy_for(self.locale)
+
+    @property
+    def wording(self) -> Wording:
+        return Wording(self.copy, formats_for(self.locale), self.brand_name)
+
+    @property
+    def return_link(self) -> sc.Link | None:
+        """The way back to the merchant's own pages."""
+        href = self.environment.return_url
+        return sc.Link(self.copy.t("frame.return", brand=self.brand_name), href) if href else None
+
+
+async def host_of(visit: Visit, app_id: str, *, locale: str | None = None) -> Host:
+    """The merchant of an App ID, to a visitor of that locale or of whatever his browser says. Raises NotFound."""
     owner = await visit.ports.database.read(_find_owner, app_id) if app_id.isprintable() else None
     if owner is None:
         raise NotFound
     environment, brand_name = owner
-    locale = visit.locale(default=environment.locale)
-    copy = copy_for(locale)
-    words = Wording(copy, formats_for(locale), brand_name).notice(kind)
-    link = (
-        sc.Link(copy.t("frame.return", brand=brand_name), environment.return_url)
-        if environment.return_url
-        else None
+    return Host(environment, brand_name, locale or visit.locale(default=environment.locale))
+
+
+def host_page(
+    visit: Visit,
+    host: Host,
+    screen: sc.Screen,
+    *,
+    action: str = "",
+    status: int = 200,
+    errors: tuple[FieldError, ...] = (),
+    notice: str | None = None,
+    retry_after: int | None = None,
+) -> Answer:
+    """A screen in the merchant's frame. One with a form (`action`) makes this browser known: the form's token is its
+    own, for the App ID."""
+    browser = visit.browser or new_browser(visit.ports.clock.now())
+    frame = frame_of(
+        host.environment,
+        brand_name=host.brand_name,
+        copy=host.copy,
+        title=screen.title,
+        action=action,
+        csrf_token=csrf_token(visit.ports.signer, browser, host.environment.app_id) if action else None,
+        errors=errors,
+        notice=notice,
     )
-    screen = sc.Notice(words.title, words.lead, contacts_of(environment), link)
-    frame = frame_of(environment, brand_name=brand_name, copy=copy, title=words.title)
-    return visit.page(frame, screen, locale=locale, status=status)
+    return visit.page(
+        frame,
+        screen,
+        locale=host.locale,
+        status=status,
+        cookies=(visit.cookie(browser),) if action else (),
+        headers={"Retry-After": str(retry_after)} if retry_after is not None else None,
+    )
+
+
+def sent_from_here(visit: Visit, host: Host, form: Form) -> Browser | None:
+    """The browser that sent a form of `host_page`; None where the form was not ours, or not for that browser."""
+    browser = visit.browser
+    try:
+        check_csrf(visit.request, form.get(CSRF_FIELD), visit.ports.signer, browser, host.environment.app_id)
+    except FormNotFromHere:
+        return None
+    return browser
 
 
 def _find_owner(db: Session, app_id: str) -> tuple[Environment, str] | None:

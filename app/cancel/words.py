@@ -1,7 +1,8 @@
 """Which of the catalogue's sentences stand over a screen: title and lead. Decides no outcome."""
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from app.cancel.screens import Facts
 from app.web.copy import Copy
@@ -25,16 +26,10 @@ ResultKind = Literal[
     "dismissed",
     "expired",
 ]
-NoticeKind = Literal[
-    "link_expired",
-    "link_used",
-    "link_revoked",
-    "link_unknown",
-    "session_expired",
-    "other_browser",
-    "nothing_to_cancel",
-    "entry_off",
-]
+NoticeKind = Literal["link_unknown", "other_browser", "code_elsewhere", "nothing_to_cancel", "nothing_found"]
+OverKind = Literal["link_expired", "link_used", "link_revoked", "session_expired"]
+WayIn = Literal["entry", "request"]
+_WAITS: Final = (("second", 1), ("minute", 60), ("hour", 3600))
 ConfirmKind = Literal["period_end", "now", "trial", "unknown", "request"]
 
 
@@ -59,6 +54,16 @@ class Wording:
     def notice(self, kind: NoticeKind) -> Words:
         """Return what a page says that stops here."""
         return self._of(f"notice.{kind}", Facts())
+
+    def over(self, kind: OverKind, way: WayIn) -> Words:
+        """Return what a page says that was led to by something which is over: what happened, and how to go on here."""
+        said = self._of(f"notice.{kind}", Facts())
+        return Words(said.title, f"{said.lead} {self.copy.t(f'{way}.way', brand=self.brand)}")
+
+    def wait(self, seconds: float) -> str:
+        """Return how long somebody has to wait, rounded up: `40 seconds`, `12 minutes`, `3 hours`."""
+        unit, size = next(((unit, size) for unit, size in _WAITS if seconds <= 90 * size), _WAITS[-1])
+        return self.copy.t(f"wait.{unit}", count=max(1, math.ceil(seconds / size)))
 
     def confirm(self, kind: ConfirmKind, facts: Facts) -> Words:
         """Return what the confirm step says when the flow's author wrote nothing."""

@@ -5,9 +5,17 @@ from copy import copy as duplicate
 from datetime import date, datetime, tzinfo
 from decimal import Decimal
 from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel.core import Locale
-from babel.dates import format_date, format_time, get_datetime_format, get_timezone_name
+from babel.dates import (
+    format_date,
+    format_time,
+    get_datetime_format,
+    get_timezone_gmt,
+    get_timezone_location,
+    get_timezone_name,
+)
 from babel.numbers import NumberPattern, format_percent, get_currency_precision, get_currency_symbol
 
 from app.core.money import Money, exponent
@@ -18,6 +26,7 @@ from app.web.copy import FALLBACK, Copy, copy_for, parse_locale
 INTERNATIONAL = {"day": "EEEE, d MMMM y", "short_day": "d MMMM y", "time": "HH:mm"}
 REGIONAL = {"day": "full", "short_day": "long", "time": "short"}
 
+_UTC = frozenset("UTC UCT GMT Zulu Universal Etc/UTC Etc/UCT Etc/GMT Etc/Zulu Etc/Universal".split())  # noqa: SIM905 - reads as what it is, a list of names
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 
@@ -52,10 +61,25 @@ class Formats:
     def moment(self, moment: datetime, zone: tzinfo | None = None) -> str:
         """`20 November 2026, 14:03 UTC`: the day, the time, and the zone they are meant in."""
         local = moment.astimezone(zone) if zone else moment
+        return self._at(local, get_timezone_name(local, width="short", locale=self._locale))
+
+    def local(self, moment: datetime, zone: str | None) -> str | None:
+        """`20 November 2026, 15:03 (Berlin)`: by the clocks of a time zone's place; None where that is not known, or
+        is UTC itself."""
+        known = _zone(zone) if zone else None
+        if known is None:
+            return None
+        local = moment.astimezone(known)
+        has_city = "/" in known.key and not known.key.startswith("Etc/")
+        city = get_timezone_location(known, locale=self._locale, return_city=True) if has_city else ""
+        place = city.rpartition("/")[2] or get_timezone_gmt(local, locale=self._locale)
+        return self._at(local, f"({place})")
+
+    def _at(self, local: datetime, zone: str) -> str:
+        """Day, time and zone, in the order of the locale."""
         time = format_time(local, self._patterns["time"], locale=self._locale)
-        zone_name = get_timezone_name(local, width="short", locale=self._locale)
         glue = str(get_datetime_format("medium", locale=self._locale)).replace("'", "")
-        return glue.replace("{0}", f"{time} {zone_name}").replace("{1}", self.short_day(local))
+        return glue.replace("{0}", f"{time} {zone}").replace("{1}", self.short_day(local))
 
     def interval(self, unit: str, count: int = 1) -> str:
         """`a month`, `every 3 months`: what stands after a price. `unit` is day, week, month or year."""
@@ -71,6 +95,15 @@ def formats_for(locale: str) -> Formats:
     """Return the shared formatters of a locale."""
     copy = copy_for(locale)
     return Formats(copy, words=copy.locale, figures=parse_locale(locale) or copy.locale)
+
+
+@lru_cache(maxsize=512)
+def _zone(name: str) -> ZoneInfo | None:
+    try:
+        zone = ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # what browsers and merchants say is not always one
+        return None
+    return None if name in _UTC else zone
 
 
 def _date_of(moment: date) -> date:

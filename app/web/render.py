@@ -70,8 +70,8 @@ class Renderer:
     ) -> Response[bytes]:
         """Return the whole page, or what htmx swaps: the nearest `_fragment.html`, in its folder or above.
 
-        Templates also see `nonce`, `lang`, `t`, `money`, `day`, `short_day`, `moment`, `interval`, `span`,
-        `asset(path)` and `inline_css(path)`. Without a `locale` the browser's languages decide.
+        Templates also see `nonce`, `lang`, `t`, `money`, `day`, `short_day`, `moment`, `local`, `interval`,
+        `span`, `asset(path)` and `inline_css(path)`. Without a `locale` the browser's languages decide.
         """
         nonce = secrets.token_urlsafe(16)
         locale = locale or negotiate(accept_language=request.headers.get("accept-language"))
@@ -144,6 +144,7 @@ def words(locale: str) -> dict[str, Any]:
         "day": formats.day,
         "short_day": formats.short_day,
         "moment": formats.moment,
+        "local": formats.local,
         "interval": formats.interval,
         "span": formats.span,
     }

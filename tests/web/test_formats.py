@@ -95,3 +95,27 @@ def test_an_interval_is_a_phrase_after_a_price(unit: str, count: int, phrase: st
 def test_a_span_is_a_length_of_time() -> None:
     assert formats_for("en").span("month", 1) == "1 month"
     assert formats_for("en").span("week", 3) == "3 weeks"
+
+
+@pytest.mark.parametrize(
+    ("zone", "written"),
+    [
+        ("Europe/Berlin", "21 November 2026, 15:03 (Berlin)"),
+        ("America/New_York", "21 November 2026, 09:03 (New York)"),
+        ("US/Eastern", "21 November 2026, 09:03 (New York)"),
+        ("America/Argentina/Buenos_Aires", "21 November 2026, 11:03 (Buenos Aires)"),
+        ("Pacific/Kiritimati", "22 November 2026, 04:03 (Kiritimati)"),
+        ("Etc/GMT+5", "21 November 2026, 09:03 (GMT-05:00)"),
+        ("EST", "21 November 2026, 09:03 (GMT-05:00)"),
+    ],
+)
+def test_a_moment_is_told_by_the_clocks_of_a_place(zone: str, written: str) -> None:
+    moment = datetime(2026, 11, 21, 14, 3, tzinfo=UTC)
+    assert formats_for("en").local(moment, zone) == written
+
+
+@pytest.mark.parametrize(
+    "zone", [None, "", "UTC", "Etc/UTC", "GMT", "Nowhere/City", "../etc", "Africa", "\0"]
+)
+def test_where_the_place_is_not_known_or_is_utc_it_is_told_once(zone: str | None) -> None:
+    assert formats_for("en").local(datetime(2026, 11, 21, 14, 3, tzinfo=UTC), zone) is None
