@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from jinja2 import BaseLoader, Environment, StrictUndefined, Template
+from jinja2 import BaseLoader, Environment, StrictUndefined, Template, select_autoescape
 from litestar import Response
 from litestar.datastructures import Cookie
 from markupsafe import Markup
@@ -44,7 +44,9 @@ class Renderer:
     def __init__(self, loader: BaseLoader, assets: Assets) -> None:
         self._environment = Environment(
             loader=loader,
-            autoescape=True,
+            autoescape=select_autoescape(
+                disabled_extensions=("txt",), default=True
+            ),  # mails have plain text, too
             undefined=StrictUndefined,
             auto_reload=False,
             cache_size=-1,

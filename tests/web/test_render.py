@@ -4,7 +4,11 @@ import gzip
 import re
 
 import pytest
+from jinja2 import DictLoader
 
+from app.main import ROOT
+from app.web.assets import Assets
+from app.web.render import Renderer
 from tests.web.conftest import Probe
 
 
@@ -94,3 +98,9 @@ async def test_a_british_browser_is_told_that_the_page_is_british(probe: Probe) 
     page = await probe.visitor.open("/probe/page/word", headers={"Accept-Language": "en-GB,en;q=0.9"})
     assert page.root.all("html")[0]["lang"] == "en-GB"
     assert page.response.headers["content-language"] == "en-GB"
+
+
+@pytest.mark.parametrize(("name", "shown"), [("say.html", "R&amp;D &lt;b&gt;"), ("say.txt", "R&D <b>")])
+def test_what_is_put_into_markup_is_escaped_and_into_plain_text_is_not(name: str, shown: str) -> None:
+    renderer = Renderer(DictLoader({name: "{{ word }}"}), Assets(ROOT / "static"))
+    assert renderer.template(name).render(word="R&D <b>") == shown
