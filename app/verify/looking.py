@@ -1,5 +1,5 @@
 """The worker's half of a verification: asks billing who has the address, makes the code, owes the mail, and
-starts the code's life as it goes out. May be run again from any point on: one code, one mail for each that was asked."""
+starts the code's life as it goes out. May be run again from any point on: one code, and one mail for each asked for."""
 
 import asyncio
 import logging
