@@ -6,7 +6,6 @@ connection to a URL from a setting or a form.
 
 import asyncio
 import json
-import os
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -19,10 +18,10 @@ from socket import SOCK_STREAM, gaierror, getaddrinfo
 from typing import Any
 
 import anyio
-import certifi
 import httpcore
 
 from app.adapters.addresses import BadUrl, Network, Target, is_allowed, parse_url, unwrap
+from app.adapters.tls import client_tls
 
 DEFAULT_MAX_BYTES = 65_536
 MOST_CALLS = 200
@@ -214,7 +213,7 @@ class OutboundHttp:
     @cached_property
     def _https_pool(self) -> httpcore.AsyncConnectionPool:
         backend = GuardedBackend(self._resolve, self._allowed, public=True)
-        return _open_pool(backend, self._tls or _system_tls())
+        return _open_pool(backend, self._tls or client_tls())
 
     @cached_property
     def _http_pool(self) -> httpcore.AsyncConnectionPool:
@@ -355,15 +354,6 @@ def _open_pool(backend: GuardedBackend, tls: ssl.SSLContext | None) -> httpcore.
         keepalive_expiry=_IDLE_S,
         network_backend=backend,
     )
-
-
-def _system_tls() -> ssl.SSLContext:
-    """The system's certificate authorities (SSL_CERT_FILE counts); certifi's where the machine has none."""
-    context = ssl.create_default_context()
-    paths = ssl.get_default_verify_paths()
-    if paths.cafile is None and not (paths.capath and os.listdir(paths.capath)):
-        context.load_verify_locations(certifi.where())
-    return context
 
 
 def _look_up(host: str, port: int) -> list[str]:
