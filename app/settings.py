@@ -15,6 +15,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from app.core.email_address import is_address
+
 __all__ = [
     "LogFormat",
     "LogLevel",
@@ -62,12 +64,10 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 
 SMTP_TIMEOUT_S = 15
 MAX_SMTP_TIMEOUT_S = 60
-MAX_ADDRESS = 254  # characters of an email address (RFC 5321, erratum 1690)
 _SMTP_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _SMTP_HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]{0,251}[a-z0-9])?")  # containers' names have underscores
 _SMTP_OPTIONS = ("from", "tls", "timeout", "ca")
 _NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_ADDRESS = re.compile(r"[!#-'*+/-9=?A-Z^-~-]+(\.[!#-'*+/-9=?A-Z^-~-]+)*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 
 
 SMTP_EXAMPLE = (
@@ -415,7 +415,7 @@ def _parse_smtp(value: str, allowed: tuple[Network, ...]) -> Smtp:
             f"has no {missing}. Give both user and password, or neither if the server asks for none."
         )
     sender = options.get("from", username)
-    if len(sender) > MAX_ADDRESS or not _ADDRESS.fullmatch(sender):
+    if not (sender.isascii() and is_address(sender)):
         raise _BadSmtp(
             "has a from that is no email address."
             if "from" in options
