@@ -17,6 +17,7 @@ from litestar.types import Receive, Scope, Send
 from sqlalchemy import Table, select
 from sqlmodel import Session
 
+from app.adapters.mail import Mailer
 from app.core.flow import FlowDefinition
 from app.db.base import metadata
 from app.db.database import Database
@@ -259,13 +260,14 @@ async def desk_of(
     billing: BillingServer,
     *,
     flow_text: str = FLOW,
+    mailer: Mailer | None = None,
     **settings: Any,
 ) -> AsyncIterator[Desk]:
     store, faults = Store(folder / "billing.sqlite3"), Faults()
     seed(store, clock.now())
     billing.app = create_billing(store, key=BILLING_KEY, faults=faults, now=clock.now)
     merchant = open_merchant(database, clock, billing_url=billing.url, flow=flow(flow_text), **settings)
-    app = merchant.app(templates=TEMPLATES)
+    app = merchant.app(templates=TEMPLATES, mailer=mailer)
     try:
         async with visiting(app) as visitor:
             yield Desk(app, merchant, clock, visitor, store, faults)
