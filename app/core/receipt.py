@@ -292,10 +292,10 @@ def summary_in(content: Mapping[str, Any]) -> Summary:
     return Summary(
         plan=content["plan"],
         new_plan=facts["newPlan"],
-        price_before=_read_price(facts["priceBefore"]),
-        price=_read_price(facts["price"]),
-        next_charge=_read_charge(facts["nextCharge"]),
-        back_to=_read_charge(facts["backTo"]),
+        price_before=price_from_wire(facts["priceBefore"]),
+        price=price_from_wire(facts["price"]),
+        next_charge=charge_from_wire(facts["nextCharge"]),
+        back_to=charge_from_wire(facts["backTo"]),
         resumes_at=_read_moment(facts["resumesAt"]),
         trial_ends_at=_read_moment(facts["trialEndsAt"]),
         ends_at=_read_moment(facts["endsAt"]),
@@ -304,13 +304,13 @@ def summary_in(content: Mapping[str, Any]) -> Summary:
     )
 
 
-def _read_price(price: Mapping[str, Any] | None) -> Price | None:
+def price_from_wire(price: Mapping[str, Any] | None) -> Price | None:
     if price is None:
         return None
     return Price(Money(price["amount"], price["currency"]), price["interval"], price["intervalCount"])
 
 
-def _read_charge(charge: Mapping[str, Any] | None) -> Charge | None:
+def charge_from_wire(charge: Mapping[str, Any] | None) -> Charge | None:
     if charge is None:
         return None
     return Charge(parse_moment(charge["at"]), Money(charge["amount"], charge["currency"]))
