@@ -16,12 +16,15 @@ from app.core.email_address import address_problem, normal_address
 from app.core.errors import FieldError, InvalidInput, NotFound, TooManyRequests
 from app.core.events import unverified_request
 from app.core.fields import is_clean
+from app.core.receipt import Frame, of_unverified_request
 from app.core.summary import reference_of
 from app.db import outbox
 from app.db.base import new_id
 from app.db.limits import hold
+from app.db.tables.accounts import Environment
 from app.db.tables.manual import CancellationRequest
 from app.manual import queries
+from app.receipts import service as receipts
 from app.web.limits import claim
 from app.web.strangers import neighbourhood
 from app.webhooks import service as webhooks
@@ -104,6 +107,19 @@ def request(
         request_id=row.id, reference=reference_of(row.id), email=address, note=row.note, blockers=row.reasons
     )
     webhooks.emit(db, app_id=app_id, events=[told], now=now)
+    db.flush()
+    environment = db.get_one(Environment, app_id)
+    frame = Frame(
+        receipt_id=new_id("rcp"),
+        merchant=receipts.merchant_of(db, environment),
+        customer_id=None,
+        locale=locale,
+        time_zone=environment.time_zone,
+        flow_version=None,
+    )
+    proof = of_unverified_request(frame, request_id=row.id, requested_at=now, issued_at=now)
+    # Not mailed as a receipt: what is mailed to an address that is not proven is only that the request arrived.
+    receipts.issue(db, app_id=app_id, content=proof, recipient=None, request_id=row.id, now=now)
     _owe_notice(db, row, answers_in=locale if is_answered else None, now=now)
     return row
 

@@ -30,6 +30,11 @@ def find_newest_of_session(db: Session, session_id: str) -> Receipt | None:
     ).first()
 
 
+def find_of_request(db: Session, request_id: str) -> Receipt | None:
+    """What somebody has in writing of a cancellation request that he left."""
+    return db.exec(select(Receipt).where(Receipt.request_id == request_id).limit(1)).first()
+
+
 def list_of_reference(db: Session, begin: str, *, limit: int) -> list[Receipt]:
     """Every receipt of the sessions and requests whose ids go on like this (`3f0c…`), oldest first."""
     found: list[Receipt] = []

@@ -6,11 +6,24 @@ from typing import Any, Final
 
 from sqlmodel import Session
 
+from app.core.receipt import Merchant
 from app.db import outbox
+from app.db.tables.accounts import Environment, Organization
 from app.db.tables.receipts import Receipt
 from app.receipts import queries
 
 RECEIPT_JOB: Final = "receipt"
+
+
+def merchant_of(db: Session, environment: Environment) -> Merchant:
+    """Whom a receipt names, as they are reached today."""
+    return Merchant(
+        name=db.get_one(Organization, environment.organization_id).name,
+        app_id=environment.app_id,
+        mode=environment.mode,
+        email=environment.contact_email,
+        url=environment.contact_url,
+    )
 
 
 def issue(

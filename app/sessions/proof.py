@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sqlmodel import Session
 
 from app.core import receipt
-from app.core.receipt import Merchant, ReceiptStatus
+from app.core.receipt import ReceiptStatus
 from app.core.state import Outcome, Pending, Phase, SessionState
 from app.core.world import Walk
 from app.db.base import new_id
-from app.db.tables.accounts import Environment, Organization
+from app.db.tables.accounts import Environment
 from app.db.tables.effects import Effect
 from app.db.tables.sessions import CancelSession
 from app.manual import service as manual
@@ -116,13 +116,7 @@ def _frame(db: Session, row: CancelSession, walk: Walk) -> receipt.Frame:
     said = known_zone(attributes.get(ZONE_ATTRIBUTE))
     return receipt.Frame(
         receipt_id=new_id("rcp"),
-        merchant=Merchant(
-            name=db.get_one(Organization, environment.organization_id).name,
-            app_id=row.app_id,
-            mode=environment.mode,
-            email=environment.contact_email,
-            url=environment.contact_url,
-        ),
+        merchant=receipts.merchant_of(db, environment),
         customer_id=row.customer_id,
         locale=row.locale,
         time_zone=said or row.time_zone or environment.time_zone,
