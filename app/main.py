@@ -21,6 +21,7 @@ from app.adapters.signing import Signer
 from app.adapters.vault import Vault
 from app.cancel.landing import landing
 from app.cancel.pages import show, submit
+from app.cancel.receipts import receipt_file, show_receipt, undo_cancellation
 from app.cancel.requests import show_request, submit_request
 from app.cancel.verifying import show_verification, submit_verification
 from app.db import schema
@@ -28,6 +29,8 @@ from app.db.database import Database
 from app.docs import pages as docs
 from app.links import api as links_api
 from app.links import queries as links
+from app.receipts.api import public_keys
+from app.receipts.keys import Notary
 from app.sessions import carrying, records
 from app.sessions import service as sessions
 from app.sessions.ports import SessionPorts
@@ -57,6 +60,10 @@ FEATURES: Sequence[ControllerRouterHandler] = (
     submit_verification,
     show_request,
     submit_request,
+    show_receipt,
+    undo_cancellation,
+    receipt_file,
+    public_keys,
 )
 
 CLOSE_IDLE_EVERY_S = 60
@@ -91,7 +98,10 @@ def create_app(
         make_worker = worker_of
     app = Litestar(
         [*WEB, *FEATURES, links_api.router(settings.api_rate), docs.router, *extra_handlers],
-        dependencies={**dependencies(ports), **after_ports(session_ports=session_ports)},
+        dependencies={
+            **dependencies(ports),
+            **after_ports(session_ports=session_ports, notary=Notary(ports.vault)),
+        },
         exception_handlers={Exception: on_exception},
         lifespan=[_lifespan(ports, make_worker, owns_database=database is None, owns_http=http is None)],
         logging_config=None,  # web/errors.py and web/edge.py log, without what a customer typed

@@ -19,6 +19,7 @@ from app.core.money import Money
 Price = summary.Price
 Charge = summary.Charge
 Facts = summary.Summary
+Tone = Literal["done", "waiting", "plain"]
 _NO_FACTS = Facts()
 
 
@@ -276,11 +277,37 @@ class Result:
     template: ClassVar[str] = "cancel/result.html"
     title: str
     lead: str
-    tone: Literal["done", "waiting", "plain"] = "done"
+    tone: Tone = "done"
     facts: Facts = _NO_FACTS
     onward: Link | None = None
     return_link: Link | None = None
     can_uncancel: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a customer has in writing. Times are told in UTC and by the clocks of `time_zone`, where one is known;
+    `records` are what can be quoted, by their names in the receipt."""
+
+    template: ClassVar[str] = "cancel/receipt.html"
+    title: str
+    lead: str
+    tone: Tone
+    reference: str
+    facts: Facts
+    requested_at: datetime
+    issued_at: datetime
+    merchant: str
+    confirmed_at: datetime | None = None
+    ends_now: bool = False
+    time_zone: str | None = None
+    offer_headline: str | None = None
+    offer_body: Markup | None = None
+    contacts: tuple[Link, ...] = ()
+    records: tuple[tuple[str, str], ...] = ()
+    key_id: str | None = None
+    file_href: str | None = None
+    can_undo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,6 +407,7 @@ Screen = (
     | Paused
     | Working
     | Result
+    | Receipt
     | Notice
     | Idle
     | Landing

@@ -66,7 +66,7 @@ class Formats:
     def local(self, moment: datetime, zone: str | None) -> str | None:
         """`20 November 2026, 15:03 (Berlin)`: by the clocks of a time zone's place; None where that is not known, or
         is UTC itself."""
-        known = _zone(zone) if zone else None
+        known = zone_of(zone)
         if known is None:
             return None
         local = moment.astimezone(known)
@@ -98,12 +98,12 @@ def formats_for(locale: str) -> Formats:
 
 
 @lru_cache(maxsize=512)
-def _zone(name: str) -> ZoneInfo | None:
+def zone_of(name: str | None) -> ZoneInfo | None:
+    """Return a time zone by its IANA name; None where that is not known, or is UTC itself."""
     try:
-        zone = ZoneInfo(name)
+        return ZoneInfo(name) if name and name not in _UTC else None
     except (ZoneInfoNotFoundError, ValueError, OSError):  # what browsers and merchants say is not always one
         return None
-    return None if name in _UTC else zone
 
 
 def _date_of(moment: date) -> date:

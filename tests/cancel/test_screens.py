@@ -144,12 +144,15 @@ def test_a_working_page_looks_again_without_scripts() -> None:
     assert "Check again" in page.links
 
 
-def test_no_sentence_claims_that_a_mail_was_sent() -> None:
-    said = [entry for entry in catalogues()["en"].values() if isinstance(entry, str)]
+def test_no_screen_of_a_walk_claims_that_a_mail_was_sent() -> None:
+    walk = ("confirm", "offer", "working", "result", "scheduled", "paused", "trouble", "idle", "landing")
+    said = [(key, text) for key, text in catalogues()["en"].items() if key.startswith(walk)]
+    assert said
     assert not [
-        text
-        for text in said
-        if re.search(r"\b(we (have )?(sent|emailed)|receipt|inbox)\b", text, re.IGNORECASE)
+        key
+        for key, text in said
+        if isinstance(text, str)
+        and re.search(r"\b(we (have )?(sent|emailed)|receipt|inbox)\b", text, re.IGNORECASE)
     ]
 
 

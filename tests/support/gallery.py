@@ -11,15 +11,17 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from jinja2 import FileSystemLoader
 from markupsafe import Markup
 
 from app.cancel import screens as sc
+from app.cancel.receipts import draw_receipt
 from app.cancel.words import ConfirmKind, NoticeKind, OverKind, ResultKind, Wording
 from app.core.errors import FieldError
 from app.core.money import Money
+from app.core.receipt import ReceiptStatus, ReceiptType
 from app.web.assets import Assets
 from app.web.copy import copy_for
 from app.web.formats import formats_for
@@ -49,6 +51,7 @@ HOME = sc.Link("Back to Northwind Notes", "https://northwind.example/account")
 MAIL = sc.Link("help@northwind.example", "mailto:help@northwind.example")
 HELP = sc.Link("northwind.example/help", "https://northwind.example/help")
 REFERENCE = "LW-7F3K-92QD"
+LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
 
 COPY, FORMATS = copy_for("en"), formats_for("en")
 WORDING = Wording(COPY, FORMATS, "Northwind Notes")
@@ -445,6 +448,157 @@ def requests() -> Iterator[Shown]:
     yield page("request-done", done)
 
 
+# --- In writing -------------------------------------------------------------------------------
+
+
+def receipt(kind: str, status: str, **changes: Any) -> dict[str, Any]:
+    """A receipt's content: of a Pro subscription, to a customer in Berlin."""
+    is_done = status == "confirmed"
+    content: dict[str, Any] = {
+        "version": 1,
+        "id": "rcp_4be1c07ad3f2956e8b1d40c7",
+        "reference": REFERENCE,
+        "type": kind,
+        "status": status,
+        "merchant": {
+            "name": "Northwind Notes",
+            "appId": "app_test_1",
+            "mode": "test",
+            "email": MAIL.label,
+            "url": HELP.href,
+        },
+        "sessionId": "cs_7f3c92ad18e04b56c3d2f1a9",
+        "customerId": "cus_ben",
+        "subscriptionId": "sub_ben_pro",
+        "locale": "en",
+        "timeZone": "Europe/Berlin",
+        "requestedAt": "2026-11-21T14:03:07Z",
+        "confirmedAt": "2026-11-21T14:03:09Z" if is_done else None,
+        "issuedAt": "2026-11-21T14:03:09Z",
+        "plan": "Pro",
+        "facts": {
+            "newPlan": None,
+            "priceBefore": None,
+            "price": None,
+            "nextCharge": None,
+            "backTo": None,
+            "resumesAt": None,
+            "trialEndsAt": None,
+            "endsAt": None,
+            "endsNow": False,
+        },
+        "offer": None,
+        "undoUntil": None,
+        "providerReference": "re_58813" if is_done else None,
+        "flowVersion": "flv_1",
+        "reasons": [],
+    }
+    facts = {**content["facts"], **changes.pop("facts", {})}
+    return {**content, "facts": facts, **changes}
+
+
+def price_wire(minor: int) -> dict[str, Any]:
+    return {"amount": minor, "currency": "USD", "interval": "month", "intervalCount": 1}
+
+
+def charge_wire(at: str, minor: int) -> dict[str, Any]:
+    return {"at": at, "amount": minor, "currency": "USD"}
+
+
+def shown_offer(kind: str, headline: str, body: str | None = None) -> dict[str, Any]:
+    return {
+        "id": kind,
+        "decisionId": "dec_1",
+        "kind": kind,
+        "headline": headline,
+        "body": body,
+        "option": None,
+    }
+
+
+ENDS = {"facts": {"endsAt": "2026-12-01T23:30:00Z"}}
+HALVED = {
+    "facts": {
+        "priceBefore": price_wire(2900),
+        "price": price_wire(1450),
+        "nextCharge": charge_wire("2026-12-01T23:30:00Z", 1450),
+        "backTo": charge_wire("2027-03-01T23:30:00Z", 2900),
+    },
+    "offer": shown_offer(
+        "discount",
+        "Half price while you find your rhythm?",
+        "<p>Everything in Pro stays as it is. <b>50% off</b> for three months, then the price you have now.</p>",
+    ),
+}
+LIGHTER = {
+    "facts": {
+        "newPlan": "Lite",
+        "priceBefore": price_wire(2900),
+        "price": price_wire(900),
+        "nextCharge": charge_wire("2026-12-01T23:30:00Z", 900),
+    },
+    "offer": shown_offer("plan_change", "Would a smaller plan do?"),
+}
+LONGER = {
+    "facts": {
+        "trialEndsAt": "2026-12-12T14:00:00Z",
+        "nextCharge": charge_wire("2026-12-12T14:00:00Z", 2900),
+    },
+    "offer": shown_offer("trial_extension", "Would more time help?"),
+}
+BREAK = {
+    "facts": {"resumesAt": "2027-02-01T00:00:00Z"},
+    "offer": shown_offer("pause", "Take a break instead?", "Your notes stay where they are."),
+}
+GOES_ON = {"facts": {"price": price_wire(2900), "nextCharge": charge_wire("2026-12-01T23:30:00Z", 2900)}}
+# What a receipt of each type says beside its times: done, and not done.
+RECEIPTS: dict[ReceiptType, tuple[dict[str, Any], dict[str, Any]]] = {
+    ReceiptType.CANCELLATION: (ENDS, ENDS),
+    ReceiptType.CANCELLATION_REQUEST: ({}, {"reasons": ["several_items"]}),
+    ReceiptType.DISCOUNT: (HALVED, HALVED),
+    ReceiptType.PAUSE: (BREAK, BREAK),
+    ReceiptType.PLAN_CHANGE: (LIGHTER, LIGHTER),
+    ReceiptType.TRIAL_EXTENSION: (LONGER, LONGER),
+    ReceiptType.UNCANCEL: (GOES_ON, {}),
+    ReceiptType.RESUME: (GOES_ON, {}),
+}
+
+
+def on_receipt(
+    name: str, content: dict[str, Any], *, is_signed: bool = True, can_undo: bool = False, **frame_: Any
+) -> Shown:
+    screen = draw_receipt(
+        content,
+        file_href="/cancel/receipts/rcp_1.token/receipt.json" if is_signed else None,
+        key_id="rk_0d7be25fa19c4478e3b6502c" if is_signed else None,
+        can_undo=can_undo,
+    )
+    given = {"action": "/cancel/receipts/rcp_1.token", "csrf_token": None, **frame_}
+    outside = frame(t("receipt.page_title", title=screen.title), exit=False, back_href=None, **given)
+    return Shown(f"receipt-{name}", screen, outside)
+
+
+def receipts() -> Iterator[Shown]:
+    for kind, said in RECEIPTS.items():
+        for status in ReceiptStatus:
+            content = receipt(kind, status, **said[status is not ReceiptStatus.CONFIRMED])
+            yield on_receipt(f"{kind}-{status}", content)
+    ends = receipt("cancellation", "confirmed", **ENDS, undoUntil="2026-12-01T23:30:00Z")
+    yield on_receipt("undo", ends, can_undo=True)
+    yield on_receipt("undo-refused", ends, notice=t("receipt.nothing_to_undo"))
+    yield on_receipt("over", receipt("cancellation", "confirmed", facts={"endsNow": True}))
+    yield on_receipt("at-once", receipt("cancellation", "requested", facts={"endsNow": True}))
+    yield on_receipt("utc", {**ends, "timeZone": None})
+    yield on_receipt("unsigned", ends, is_signed=False)
+    nobody = {"customerId": None, "subscriptionId": None, "sessionId": None, "plan": None, "timeZone": None}
+    yield on_receipt("unverified", receipt("cancellation_request", "requested", **nobody))
+    merchant = {**ends["merchant"], "name": f"{LONG} GmbH", "email": f"hilfe@{LONG.lower()}.example"}
+    long = {"plan": LONG, "merchant": merchant, "customerId": LONG * 3}
+    yield on_receipt("long", {**ends, **long}, brand_name=f"{LONG} GmbH")
+    said = t("receipt.unknown.title"), t("receipt.unknown.lead")
+    yield Shown("receipt-unknown", sc.Notice(*said), Frame(said[0]))
+
+
 # --- Looks --------------------------------------------------------------------------------------
 
 
@@ -489,6 +643,7 @@ ROOMS: tuple[Callable[[], Iterator[Shown]], ...] = (
     entries,
     codes,
     requests,
+    receipts,
     looks,
 )
 GALLERY = {shown.name: shown for room in ROOMS for shown in room()}

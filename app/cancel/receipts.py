@@ -1,0 +1,265 @@
+"""A receipt at its own address: to read, to print, to keep as a signed file, and to take a cancellation back with."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from litestar import Request, Response, route
+from litestar.di import NamedDependency
+from litestar.enums import HttpMethod
+from litestar.params import FromPath
+from sqlmodel import Session
+
+from app.cancel import screens as sc
+from app.cancel.framing import frame_of
+from app.cancel.visit import READ, Answer, Visit, address, to, visit_of
+from app.core.calendar import parse_moment
+from app.core.errors import Unavailable
+from app.core.receipt import ReceiptStatus, ReceiptType, summary_in
+from app.core.receipt_file import file_name, to_file
+from app.db.tables.accounts import Environment
+from app.db.tables.receipts import Receipt
+from app.receipts import address as addresses
+from app.receipts import queries
+from app.receipts.keys import NoKeyOpens, Notary, Signed
+from app.sessions import undoing
+from app.sessions.ports import SessionPorts
+from app.sessions.undoing import NothingToUndo
+from app.web.copy import copy_for
+from app.web.deps import Ports
+from app.web.formats import formats_for, zone_of
+from app.web.frame import Frame
+from app.web.richtext import rich_text
+from app.web.security import new_browser
+
+PLACE: Final = f"{addresses.FOLDER}/{{token:str}}"
+FILE: Final = "receipt.json"
+# What somebody has to name who asks about it. The file has more: the session, the version of the flow.
+RECORDS: Final = ("reference", "id", "customerId", "subscriptionId", "providerReference")
+
+NOTABLE: Final = timedelta(minutes=1)
+
+
+class ReceiptNotSigned(Unavailable):
+    """No key has signed it yet; the worker is about to make one."""
+
+    code = "receipt_not_signed"
+    user_message = "The receipt is not signed yet. Please try again in a moment."
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    receipt: Receipt
+    environment: Environment
+    signed: Signed | None
+    can_undo: bool
+
+
+@route(PLACE, http_method=READ, include_in_schema=False)
+async def show_receipt(
+    request: Request[Any, Any, Any],
+    token: FromPath[str],
+    ports: NamedDependency[Ports],
+    session_ports: NamedDependency[SessionPorts],
+    notary: NamedDependency[Notary],
+) -> Answer:
+    """The receipt in words. Changes nothing; whoever has the address may read it, in any browser."""
+    visit = visit_of(request, ports, session_ports)
+    found = await _find(visit, notary, token)
+    return _unknown(visit) if found is None else _page(visit, token, found)
+
+
+@route(PLACE, http_method=HttpMethod.POST, include_in_schema=False)
+async def undo_cancellation(
+    request: Request[Any, Any, Any],
+    token: FromPath[str],
+    ports: NamedDependency[Ports],
+    session_ports: NamedDependency[SessionPorts],
+    notary: NamedDependency[Notary],
+) -> Answer:
+    """Take the cancellation back. The address is the secret: neither the browser nor a form's token has to be known."""
+    visit = visit_of(request, ports, session_ports)
+    found = await _find(visit, notary, token)
+    if found is None:
+        return _unknown(visit)
+    browser = visit.browser or new_browser(ports.clock.now())
+    try:
+        session_id = await undoing.undo(
+            session_ports, receipt_id=found.receipt.id, browser_sha256=browser.fingerprint
+        )
+    except NothingToUndo as refused:
+        return _page(visit, token, found, status=refused.status, is_refused=True)
+    return to(address(session_id), visit.cookie(browser))
+
+
+@route(f"{PLACE}/{FILE}", http_method=READ, include_in_schema=False)
+async def receipt_file(
+    request: Request[Any, Any, Any],
+    token: FromPath[str],
+    ports: NamedDependency[Ports],
+    session_ports: NamedDependency[SessionPorts],
+    notary: NamedDependency[Notary],
+) -> Answer:
+    """The signed file, to be kept."""
+    visit = visit_of(request, ports, session_ports)
+    found = await _find(visit, notary, token)
+    if found is None:
+        return _unknown(visit)
+    if found.signed is None:
+        raise ReceiptNotSigned
+    content = found.receipt.content
+    return Response(
+        to_file(content, found.signed.key_id, found.signed.signature).encode(),
+        media_type="application/json",
+        headers={
+            "Cache-Control": "no-store",
+            "Content-Disposition": f'attachment; filename="{file_name(content)}"',
+            "X-Robots-Tag": "noindex",
+        },
+    )
+
+
+async def _find(visit: Visit, notary: Notary, token: str) -> _Found | None:
+    """What stands at an address; a token that is not ours is refused without a look into the database."""
+    receipt_id = addresses.read(visit.ports.signer, token)
+    if receipt_id is None:
+        return None
+    return await visit.ports.database.read(_load, notary, receipt_id, visit.ports.clock.now())
+
+
+def _load(db: Session, notary: Notary, receipt_id: str, now: datetime) -> _Found | None:
+    receipt = queries.find_receipt(db, receipt_id)
+    if receipt is None:
+        return None
+    return _Found(
+        receipt,
+        db.get_one(Environment, receipt.app_id),
+        _signature(db, notary, receipt),
+        undoing.can_undo(db, receipt, now),
+    )
+
+
+def _signature(db: Session, notary: Notary, receipt: Receipt) -> Signed | None:
+    """The one it has, or the one that the worker is about to give it."""
+    if receipt.key_id is not None and receipt.signature is not None:
+        return Signed(receipt.key_id, receipt.signature)
+    try:
+        return notary.sign(db, receipt)
+    except NoKeyOpens:
+        return None
+
+
+def _page(visit: Visit, token: str, found: _Found, *, status: int = 200, is_refused: bool = False) -> Answer:
+    content = found.receipt.content
+    place = addresses.path_of(visit.ports.signer, found.receipt.id)
+    screen = draw_receipt(
+        content,
+        file_href=f"{place}/{FILE}" if found.signed else None,
+        key_id=found.signed.key_id if found.signed else None,
+        can_undo=found.can_undo and not is_refused,
+    )
+    copy = copy_for(content["locale"])
+    frame = frame_of(
+        found.environment,
+        brand_name=content["merchant"]["name"],
+        copy=copy,
+        title=copy.t("receipt.page_title", title=screen.title),
+        action=place,
+        notice=copy.t("receipt.nothing_to_undo") if is_refused else None,
+    )
+    return visit.page(frame, screen, locale=content["locale"], status=status)
+
+
+def draw_receipt(
+    content: dict[str, Any], *, file_href: str | None, key_id: str | None, can_undo: bool
+) -> sc.Receipt:
+    """A receipt's content as a screen."""
+    title, lead = _words(content)
+    merchant, offer = content["merchant"], content["offer"]
+    requested_at, confirmed_at = parse_moment(content["requestedAt"]), _moment(content["confirmedAt"])
+    issued_at = parse_moment(content["issuedAt"])
+    return sc.Receipt(
+        title=title,
+        lead=lead,
+        tone=_TONES[ReceiptStatus(content["status"])],
+        reference=content["reference"],
+        facts=_by_own_days(summary_in(content), content["timeZone"]),
+        ends_now=content["facts"]["endsNow"],
+        time_zone=content["timeZone"],
+        requested_at=requested_at,
+        confirmed_at=confirmed_at,
+        issued_at=issued_at if issued_at - (confirmed_at or requested_at) >= NOTABLE else None,
+        offer_headline=offer["headline"] if offer else None,
+        offer_body=rich_text(offer["body"]) if offer and offer["body"] else None,
+        merchant=merchant["name"],
+        contacts=_contacts(merchant),
+        records=tuple((name, content[name]) for name in RECORDS if content[name]),
+        key_id=key_id,
+        file_href=file_href,
+        can_undo=can_undo,
+    )
+
+
+_TONES: Final[dict[ReceiptStatus, sc.Tone]] = {
+    ReceiptStatus.CONFIRMED: "done",
+    ReceiptStatus.REQUESTED: "waiting",
+    ReceiptStatus.FAILED: "plain",
+}
+
+
+def _words(content: dict[str, Any]) -> tuple[str, str]:
+    """Title and lead: what was asked for, and what became of it."""
+    locale = content["locale"]
+    copy, day = copy_for(locale), formats_for(locale).day
+    kind, status, facts = content["type"], content["status"], content["facts"]
+    has_ended = status == ReceiptStatus.CONFIRMED and (facts["endsNow"] or not facts["endsAt"])
+    manner = "over" if kind == ReceiptType.CANCELLATION and has_ended else status
+    args = {
+        "brand": content["merchant"]["name"],
+        "plan": content["plan"] or copy.t("words.subscription"),
+        "new_plan": facts["newPlan"] or copy.t("words.new_plan"),
+    }
+    for name, key in (("ends", "endsAt"), ("resumes", "resumesAt"), ("trial_ends", "trialEndsAt")):
+        args[name] = day(_own(parse_moment(facts[key]), content["timeZone"])) if facts[key] else ""
+
+    def said(part: str) -> str:
+        own = f"receipt.{kind}.{manner}.{part}"
+        return copy.t(own if own in copy else f"receipt.any.{status}.{part}", **args)
+
+    return said("title"), said("lead")
+
+
+def _by_own_days(facts: sc.Facts, zone: str | None) -> sc.Facts:
+    """Charges on the days that the customer's calendar has, as the times beside them."""
+
+    def own(charge: sc.Charge | None) -> sc.Charge | None:
+        return replace(charge, at=_own(charge.at, zone)) if charge else None
+
+    return replace(facts, next_charge=own(facts.next_charge), back_to=own(facts.back_to))
+
+
+def _own(at: datetime, zone: str | None) -> datetime:
+    return at.astimezone(zone_of(zone)) if zone_of(zone) else at
+
+
+def _contacts(merchant: dict[str, Any]) -> tuple[sc.Link, ...]:
+    ways = []
+    if merchant["email"]:
+        ways.append(sc.Link(merchant["email"], f"mailto:{merchant['email']}"))
+    if merchant["url"]:
+        ways.append(sc.Link(merchant["url"].split("://", 1)[-1].rstrip("/"), merchant["url"]))
+    return tuple(ways)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return parse_moment(text) if text else None
+
+
+def _unknown(visit: Visit) -> Answer:
+    """A page that names nobody: here it is not known whose receipt this would have been."""
+    locale = visit.locale()
+    copy = copy_for(locale)
+    title, lead = copy.t("receipt.unknown.title"), copy.t("receipt.unknown.lead")
+    return visit.page(
+        Frame(title=title, lang=copy.language), sc.Notice(title, lead), locale=locale, status=404
+    )
