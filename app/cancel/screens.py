@@ -286,8 +286,9 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a customer has in writing. Times are told in UTC and by the clocks of `time_zone`, where one is known;
-    `records` are what can be quoted, by their names in the receipt."""
+    """What a customer has in writing. Times are told in UTC and by the clocks of `time_zone`, where one is known, and
+    days by the latter; `records` are what can be quoted, by their names in the receipt. `issued_at`: where that was
+    later than what it is about."""
 
     template: ClassVar[str] = "cancel/receipt.html"
     title: str
@@ -296,9 +297,9 @@ class Receipt:
     reference: str
     facts: Facts
     requested_at: datetime
-    issued_at: datetime
     merchant: str
     confirmed_at: datetime | None = None
+    issued_at: datetime | None = None
     ends_now: bool = False
     time_zone: str | None = None
     offer_headline: str | None = None
