@@ -16,6 +16,7 @@ from app.core.events import (
     link_event,
     offer_event,
     session_started,
+    unverified_request,
 )
 from tests.core.shapes import CUSTOMER, SUBSCRIPTION
 
@@ -57,7 +58,10 @@ def one_of_each() -> list[Event]:
         effect_id="eff_1", is_applied=True, change=Pause(resumes_at=NOW), reference="sub_456"
     )
     failed = effect_event(effect_id="eff_1", is_applied=False, reason="refused")
-    return [*links, *offers, *endings, started, applied, failed]
+    wish = unverified_request(
+        request_id="req_1", reference="LW-1", email="a@b.example", note=None, blockers=["email_not_verified"]
+    )
+    return [*links, *offers, *endings, started, applied, failed, wish]
 
 
 def test_every_type_has_a_shape_of_plain_json() -> None:
@@ -97,3 +101,12 @@ def test_a_link_event_says_whose_link_it_is() -> None:
 def test_a_builder_refuses_a_type_that_is_not_its_own() -> None:
     with pytest.raises(ValueError, match="not about an offer"):
         offer_event(EventType.SESSION_STARTED, decision_id="d", offer_id="o", kind="pause", placement="p")
+
+
+def test_a_request_of_nobody_in_a_session_can_be_read_like_one_out_of_a_session() -> None:
+    of_session, of_nobody = (
+        event for event in one_of_each() if event.type is EventType.CANCELLATION_MANUAL_REQUIRED
+    )
+    assert of_nobody.data["outcome"] == "manual_cancellation_requested"
+    assert set(of_session.data) | {"blockers"} <= set(of_nobody.data)
+    assert (of_nobody.data["customerId"], of_nobody.data["email"]) == (None, "a@b.example")
