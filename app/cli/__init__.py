@@ -5,6 +5,7 @@ from app.cli.flows import flow
 from app.cli.keys import keys
 from app.cli.links import links
 from app.cli.orgs import orgs
+from app.cli.receipts import receipts
 from app.cli.serving import migrate, secret, serve, worker
 from app.cli.sessions import sessions
 from app.cli.setup import setup
@@ -14,6 +15,6 @@ __all__ = ["main"]
 main = Console(
     "leavewell",
     help="Leavewell: a self-hosted cancel page. Settings come from the environment; see the README.",
-    commands=[serve, worker, migrate, secret, orgs, keys, setup, links, flow, sessions],
+    commands=[serve, worker, migrate, secret, orgs, keys, setup, links, flow, sessions, receipts],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -5,6 +5,7 @@ Knows no cryptography: who checks a signature is adapters/ed25519.py.
 
 import binascii
 import json
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ MAX_DEPTH: Final = 16
 MAX_INTEGER: Final = 2**53 - 1  # what every JSON reader counts exactly (RFC 7493)
 KEY_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
+_UNSEEN: Final = re.compile(r"[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 class NotCanonical(ValueError):
@@ -110,9 +112,13 @@ def file_name(content: Mapping[str, Any]) -> str:
 
 
 def to_file(content: Mapping[str, Any], key_id: str, signature: str) -> str:
-    """The file, laid out for people. Its layout is not signed: only what the receipt says is."""
+    """The file, laid out for people. Its layout is not signed: only what the receipt says is.
+
+    What would not be seen, or would turn the text around it, is escaped.
+    """
     signed_with = {"algorithm": ALGORITHM, "keyId": key_id, "value": signature}
-    return json.dumps({"receipt": content, "signature": signed_with}, ensure_ascii=False, indent=2) + "\n"
+    text = json.dumps({"receipt": content, "signature": signed_with}, ensure_ascii=False, indent=2)
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 
 def read_file(text: str) -> SignedReceipt:
