@@ -22,6 +22,7 @@ from app.db.tables.receipts import Receipt
 from app.receipts import address as addresses
 from app.receipts import queries
 from app.receipts.keys import NoKeyOpens, Notary, Signed
+from app.sessions import queries as sessions
 from app.sessions import undoing
 from app.sessions.ports import SessionPorts
 from app.sessions.undoing import NothingToUndo
@@ -53,6 +54,7 @@ class _Found:
     environment: Environment
     signed: Signed | None
     can_undo: bool
+    is_undone: bool
 
 
 @route(PLACE, http_method=READ, include_in_schema=False)
@@ -135,7 +137,21 @@ def _load(db: Session, notary: Notary, receipt_id: str, now: datetime) -> _Found
         receipt,
         db.get_one(Environment, receipt.app_id),
         _signature(db, notary, receipt),
-        undoing.can_undo(db, receipt, now),
+        can_undo=undoing.can_undo(db, receipt, now),
+        is_undone=_is_undone(db, receipt),
+    )
+
+
+def _is_undone(db: Session, receipt: Receipt) -> bool:
+    """Whether what it confirms was taken back later. The receipt still says what was so when it was written."""
+    content = receipt.content
+    is_done = content["type"] == ReceiptType.CANCELLATION and receipt.status == ReceiptStatus.CONFIRMED
+    return is_done and sessions.is_taken_back(
+        db,
+        app_id=receipt.app_id,
+        customer_id=content["customerId"],
+        subscription_id=content["subscriptionId"],
+        after=receipt.created_at,
     )
 
 
@@ -159,13 +175,14 @@ def _page(visit: Visit, token: str, found: _Found, *, status: int = 200, is_refu
         can_undo=found.can_undo and not is_refused,
     )
     copy = copy_for(content["locale"])
+    notice = "undone" if found.is_undone else "nothing_to_undo" if is_refused else None
     frame = frame_of(
         found.environment,
         brand_name=content["merchant"]["name"],
         copy=copy,
         title=copy.t("receipt.page_title", title=screen.title),
         action=place,
-        notice=copy.t("receipt.nothing_to_undo") if is_refused else None,
+        notice=copy.t(f"receipt.{notice}") if notice else None,
     )
     return visit.page(frame, screen, locale=content["locale"], status=status)
 

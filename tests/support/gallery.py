@@ -586,6 +586,7 @@ def receipts() -> Iterator[Shown]:
     ends = receipt("cancellation", "confirmed", **ENDS, undoUntil="2026-12-01T23:30:00Z")
     yield on_receipt("undo", ends, can_undo=True)
     yield on_receipt("undo-refused", ends, notice=t("receipt.nothing_to_undo"))
+    yield on_receipt("undone", ends, notice=t("receipt.undone"))
     yield on_receipt("over", receipt("cancellation", "confirmed", facts={"endsNow": True}))
     yield on_receipt("at-once", receipt("cancellation", "requested", facts={"endsNow": True}))
     yield on_receipt("utc", {**ends, "timeZone": None})
