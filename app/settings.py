@@ -120,7 +120,9 @@ class Smtp:
     password: str | None = field(default=None, repr=False)
     security: SmtpSecurity = SmtpSecurity.STARTTLS
     sender: str  # where an environment has no address of its own
-    timeout_s: int = SMTP_TIMEOUT_S  # for one mail, from the look-up of the host to the server's last answer
+    timeout_s: float = (
+        SMTP_TIMEOUT_S  # for one mail, from the look-up of the host to the server's last answer
+    )
     ca_file: Path | None = None  # certificate authorities that are trusted in place of the system's
     plain_networks: tuple[
         Network, ...

@@ -119,7 +119,7 @@ class SmtpMailer:
                 await _say_goodbye(client)
             raise _judge_answer(error) from None
         except TimeoutError:
-            raise MailUnavailable(f"The mail server did not answer within {limit} s.") from None
+            raise MailUnavailable(f"The mail server did not answer within {limit:g} s.") from None
         except (
             aiosmtplib.SMTPException,
             OSError,

@@ -83,6 +83,7 @@ class SmtpServer:
     _troubles: dict[str, Trouble] = field(default_factory=dict)
     _accepting: Callable[[Received], None] | None = None
     _answered: Callable[[Received], None] | None = None
+    _guests: int = 0
     _news: threading.Condition = field(default_factory=threading.Condition)
 
     @property
@@ -104,6 +105,18 @@ class SmtpServer:
         smtp = Settings.from_env({"LEAVEWELL_DEMO": "1", "SMTP_URL": self.url_with(**options)}).smtp
         assert smtp is not None
         return smtp
+
+    def wait_until_at(self, moment: Moment | str) -> None:
+        """Until some client has come that far."""
+        with self._news:
+            assert self._news.wait_for(lambda: self.seen[moment], ANSWER_WITHIN_S), (
+                f"no client came to {moment}"
+            )
+
+    def wait_until_left(self) -> None:
+        """Until no client is connected any more."""
+        with self._news:
+            assert self._news.wait_for(lambda: not self._guests, ANSWER_WITHIN_S), "a client holds on"
 
     def wait_for(self, count: int) -> list[Received]:
         """The inbox as soon as it holds that many; for mail that another process or thread sends."""
@@ -133,6 +146,10 @@ class SmtpServer:
         """Never answer at that moment."""
         self._troubles[moment] = _wait_for_ever
 
+    def drip(self, moment: Moment | str) -> None:
+        """Answer there without end, a byte at a time: no single read takes long."""
+        self._troubles[moment] = _drip
+
     def close_in_the_middle(self, moment: Moment | str = Moment.MESSAGE) -> None:
         """Close the connection in place of that answer."""
         self._troubles[moment] = _close
@@ -154,6 +171,16 @@ class SmtpServer:
             self._accepting = callback
 
     # --- What the server's thread does ---
+
+    def _see(self, moment: str) -> None:
+        with self._news:
+            self.seen[moment] += 1
+            self._news.notify_all()
+
+    def _count(self, guests: int) -> None:
+        with self._news:
+            self._guests += guests
+            self._news.notify_all()
 
     def _verdict(self, address: str) -> str | None:
         if self._postponed > 0:
@@ -252,6 +279,7 @@ class _Connection(SMTP):
         self.described = described
         self.last: Received | None = None
         self.has_said = False
+        self.is_met = False
         super().__init__(
             _Handler(described),
             hostname="mail.northwind.example",
@@ -277,18 +305,31 @@ class _Connection(SMTP):
         else:
             await super().push(status)
 
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        if self.is_met:
+            self.is_met = False
+            self.described._count(-1)
+
     def drop(self) -> None:
         if self.transport is not None:
             self.transport.abort()  # type: ignore[attr-defined] - every transport of asyncio can
 
     async def is_in_trouble(self, moment: str) -> bool:
-        self.described.seen[moment] += 1
+        self.described._see(moment)
         trouble = self.described._troubles.get(moment)
         return trouble is not None and await trouble(self)
 
     async def _handle_client(self) -> None:
-        if not await self.is_in_trouble(Moment.CONNECT):
-            await super()._handle_client()
+        self.is_met = True
+        self.described._count(+1)
+        try:
+            if await self.is_in_trouble(Moment.CONNECT):
+                return
+        except asyncio.CancelledError:  # the client has left
+            self._writer.close()
+            raise
+        await super()._handle_client()
 
     async def _meet(self, name: str, method: Callable[[str], Awaitable[None]], argument: str) -> None:
         if await self.is_in_trouble(name):
@@ -363,6 +404,13 @@ async def _pour(raw: bytes, connection: _Connection) -> bool:
         connection.say(raw)
         await connection._writer.drain()
         await asyncio.sleep(0)
+    return True
+
+
+async def _drip(connection: _Connection) -> bool:
+    while connection.transport is not None and not connection.transport.is_closing():
+        connection.say(b"2")
+        await asyncio.sleep(0.01)
     return True
 
 
