@@ -16,7 +16,7 @@ from litestar.types import ControllerRouterHandler
 
 from app.adapters.clock import Clock, SystemClock
 from app.adapters.http import OutboundHttp
-from app.adapters.mail import Mailer
+from app.adapters.mail import Mailer, SmtpMailer
 from app.adapters.signing import Signer
 from app.adapters.vault import Vault
 from app.cancel.landing import landing
@@ -26,15 +26,28 @@ from app.cancel.requests import show_request, submit_request
 from app.cancel.verifying import show_verification, submit_verification
 from app.db import schema
 from app.db.database import Database
+from app.db.limits import forget_expired
 from app.docs import pages as docs
 from app.links import api as links_api
 from app.links import queries as links
+from app.mail import delivery
+from app.mail import service as mail
+from app.mail.delivery import MailPorts
+from app.manual import notifying
+from app.manual import service as manual
+from app.manual.notifying import ManualPorts
+from app.receipts import issuing
+from app.receipts import service as receipts
 from app.receipts.api import public_keys
+from app.receipts.issuing import IssuingPorts
 from app.receipts.keys import Notary
-from app.sessions import carrying, records
+from app.sessions import carrying, records, reminding
 from app.sessions import service as sessions
 from app.sessions.ports import SessionPorts
 from app.settings import LogFormat, Settings, WorkerPlace
+from app.verify import looking
+from app.verify import service as verify
+from app.verify.looking import VerifyPorts
 from app.web import logs
 from app.web.assets import Assets, static_file
 from app.web.deps import Ports, after_ports, dependencies
@@ -68,6 +81,7 @@ FEATURES: Sequence[ControllerRouterHandler] = (
 
 CLOSE_IDLE_EVERY_S = 60
 FORGET_EVERY_S = 3600
+FORGET_AT_ONCE = 500
 
 
 class SchemaNotCurrentError(RuntimeError):
@@ -132,7 +146,7 @@ def make_ports(
         signer=Signer(settings.secrets),
         vault=Vault(settings.secrets),
         http=http or OutboundHttp(settings.allowed_networks),
-        mailer=mailer,
+        mailer=mailer or (SmtpMailer(settings.smtp) if settings.smtp else None),
         renderer=Renderer(templates or FileSystemLoader(ROOT / "templates"), assets),
         assets=assets,
     )
@@ -153,15 +167,32 @@ def session_ports_of(ports: Ports) -> SessionPorts:
 def worker_of(ports: Ports) -> Worker:
     """The worker with everything that it does: embedded in the server, or apart as `leavewell worker`."""
     work = session_ports_of(ports)
+    database, clock, vault, signer = ports.database, ports.clock, ports.vault, ports.signer
+    base_url = ports.settings.base_url
+    mails = MailPorts(database, clock, vault, ports.mailer, ports.renderer)
+    verifications = VerifyPorts(database, clock, ports.http, vault, signer, base_url, mails)
     return Worker(
-        work.database,
-        work.clock,
+        database,
+        clock,
         name=work.holder,
         lease_s=work.lease_s,
-        handlers={records.EFFECT_JOB: partial(carrying.work_on, work)},
+        handlers={
+            records.EFFECT_JOB: partial(carrying.work_on, work),
+            reminding.REMINDER_JOB: partial(reminding.remind, work),
+            receipts.RECEIPT_JOB: partial(
+                issuing.sign_and_mail,
+                IssuingPorts(database, clock, vault, signer, Notary(vault), base_url),
+            ),
+            manual.JOB: partial(notifying.notify, ManualPorts(database, clock, vault, signer, base_url)),
+            verify.JOB: partial(looking.look_up, verifications),
+            looking.CODE_MAIL_JOB: partial(looking.send_code, verifications),
+            mail.MAIL_JOB: partial(delivery.deliver, mails),
+        },
         sweeps=[
             Sweep("idle_sessions", CLOSE_IDLE_EVERY_S, partial(_close_idle, work)),
-            Sweep("idempotency", FORGET_EVERY_S, partial(_forget_idempotency, work)),
+            Sweep("idempotency", FORGET_EVERY_S, partial(_forget, ports, links.forget_idempotency)),
+            Sweep("verifications", FORGET_EVERY_S, partial(_forget, ports, verify.forget)),
+            Sweep("limits", FORGET_EVERY_S, partial(_forget, ports, forget_expired)),
         ],
     )
 
@@ -171,8 +202,9 @@ async def _close_idle(ports: SessionPorts) -> None:
         pass
 
 
-async def _forget_idempotency(ports: SessionPorts) -> None:
-    while await ports.database.write(links.forget_idempotency, now=ports.clock.now(), limit=500):
+async def _forget(ports: Ports, forget: Callable[..., int]) -> None:
+    """Delete what is over, in bites that hold nobody up."""
+    while await ports.database.write(forget, now=ports.clock.now(), limit=FORGET_AT_ONCE):
         pass
 
 
