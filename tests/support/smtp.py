@@ -159,6 +159,7 @@ class SmtpServer:
         self._refused.clear()
         self._troubles.clear()
         self._postponed = 0
+        self._accepting = self._answered = None
 
     def after_accept(self, callback: Callable[[Received], None], *, answered: bool = False) -> None:
         """Call this, in the server's thread, with each mail that is in the inbox, before the client is told so.
