@@ -11,6 +11,8 @@ from app.core.codes import TRIES_PER_CODE
 from app.db.tables.mail import Mail
 from app.db.tables.verifications import Verification
 
+LONGEST_ID: Final = 64
+
 # Built once: each of these runs while a browser waits.
 _BY_ID: Final = select(Verification).where(col(Verification.id) == bindparam("verification_id"))
 _HELD: Final = _BY_ID.with_for_update()
@@ -37,11 +39,16 @@ _USE: Final = (
 
 
 def find(db: Session, verification_id: str) -> Verification | None:
+    """None also for text that is no id at all."""
+    if not _may_be_id(verification_id):
+        return None
     return db.exec(_BY_ID, params={"verification_id": verification_id}).first()
 
 
 def lock(db: Session, verification_id: str) -> Verification | None:
     """As it is now, held against every other writer until the transaction ends (SQLite has one writer anyway)."""
+    if not _may_be_id(verification_id):
+        return None
     return db.exec(
         _HELD, params={"verification_id": verification_id}, execution_options={"populate_existing": True}
     ).first()
@@ -75,3 +82,8 @@ def forget(db: Session, *, now: datetime, limit: int) -> int:
     )
     forgotten = delete(Verification).where(col(Verification.id).in_(over))
     return cast("CursorResult[Any]", db.connection().execute(forgotten)).rowcount
+
+
+def _may_be_id(text: str) -> bool:
+    """Not every text may reach a database: PostgreSQL takes no NUL."""
+    return len(text) <= LONGEST_ID and text.isprintable()

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 
 import pytest
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from app.core import limits
 from app.core.errors import InvalidInput
@@ -14,9 +14,11 @@ from app.db.database import Database
 from app.db.limits import hold
 from app.db.outbox import Job
 from app.db.tables.events import EventRow
+from app.db.tables.flows import FlowVersion
 from app.db.tables.manual import CancellationRequest
 from app.db.tables.outbox import OutboxJob
 from app.db.tables.receipts import Receipt
+from app.db.tables.sessions import CancelSession
 from app.mail.service import MailKind
 from app.manual import notifying, service
 from app.manual.service import MAX_NOTE, RequestNotFound, TooManyCancellationRequests
@@ -241,24 +243,43 @@ async def test_where_no_more_mails_may_go_the_request_is_kept_all_the_same(
 
 
 async def test_a_sessions_request_is_kept_once_for_each_subscription(desk: RequestDesk) -> None:
-    def record(subscription_id: str) -> CancellationRequest:
-        return desk.database.write_sync(
-            service.record,
+    def record(db: Session, session_id: str, subscription_id: str) -> CancellationRequest:
+        if db.get(CancelSession, session_id) is None:
+            [version] = db.exec(select(FlowVersion)).all()
+            db.add(
+                CancelSession(
+                    id=session_id,
+                    app_id=desk.app_id,
+                    flow_version_id=version.id,
+                    customer_id="cus_ada",
+                    mode="test",
+                    phase="finished",
+                    locale="en",
+                    created_at=desk.clock.now(),
+                    last_seen_at=desk.clock.now(),
+                    expires_at=desk.clock.now(),
+                )
+            )
+            db.flush()
+        return service.record(
+            db,
             app_id=desk.app_id,
-            session_id=None,
+            session_id=session_id,
             customer_id="cus_ada",
             subscription_id=subscription_id,
             reasons=["multiple_items"],
             now=desk.clock.now(),
         )
 
-    row = record("sub_1")
+    row = desk.database.write_sync(record, "cs_1", "sub_1")
+    assert desk.database.write_sync(record, "cs_1", "sub_1").id == row.id
     await desk.notify()
     notice = desk.data_of(desk.mails()[MailKind.MANUAL_NOTICE])
     assert (notice["customer_id"], notice["subscription_id"]) == ("cus_ada", "sub_1")
-    assert notice["reasons"] == ["multiple_items"]
-    assert row.address is None
+    assert (notice["reasons"], notice["address"]) == (["multiple_items"], None)
     assert desk.all(EventRow) == [], "a session tells its own events"
+    others = {desk.database.write_sync(record, *of).id for of in (("cs_1", "sub_2"), ("cs_2", "sub_1"))}
+    assert len(others | {row.id}) == 3
 
 
 # --- The merchant's list ------------------------------------------------------------------------------------
