@@ -44,9 +44,8 @@ class Renderer:
     def __init__(self, loader: BaseLoader, assets: Assets) -> None:
         self._environment = Environment(
             loader=loader,
-            autoescape=select_autoescape(
-                disabled_extensions=("txt",), default=True
-            ),  # mails have plain text, too
+            # Nobody unescapes the plain text of a mail.
+            autoescape=select_autoescape(disabled_extensions=("txt",), default=True),
             undefined=StrictUndefined,
             auto_reload=False,
             cache_size=-1,
