@@ -111,7 +111,19 @@ def reseal() -> None:
             answers, unreadable, last = answers + batch.resealed, unreadable + batch.unreadable, batch.last
             if last is None:
                 break
-    pairs([("API keys", done.api_keys), ("connection secrets", done.connections), ("kept answers", answers)])
+    pairs(
+        [
+            ("API keys", done.api_keys),
+            ("connection secrets", done.connections),
+            ("receipt keys", done.receipt_keys),
+            ("kept answers", answers),
+        ]
+    )
+    if done.lost_receipt_keys:
+        remark(
+            f"{done.lost_receipt_keys} receipt keys open with none of the secrets. They sign nothing any more; "
+            "what they signed stays valid."
+        )
     if unreadable:
         remark(
             f"{unreadable} kept answers open with none of the secrets. They are forgotten within 24 hours."

@@ -48,9 +48,10 @@ def list_of_reference(db: Session, begin: str, *, limit: int) -> list[Receipt]:
 # --- Keys ---------------------------------------------------------------------------------------------------------
 
 
-def list_keys(db: Session) -> list[ReceiptKey]:
+def list_keys(db: Session, *, locked: bool = False) -> list[ReceiptKey]:
     """Every key, the oldest first. They are made by hand, one in years: there are few."""
-    return list(db.exec(select(ReceiptKey).order_by(col(ReceiptKey.created_at), col(ReceiptKey.id))))
+    keys = select(ReceiptKey).order_by(col(ReceiptKey.created_at), col(ReceiptKey.id))
+    return list(db.exec(keys.with_for_update() if locked else keys))
 
 
 def lock_keys(db: Session) -> None:

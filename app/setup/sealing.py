@@ -8,6 +8,7 @@ from sqlmodel import Session
 from app.accounts import queries as accounts
 from app.adapters.vault import SealBroken, Vault
 from app.links import queries as links
+from app.receipts import queries as receipts
 
 MOST_AT_ONCE: Final = 500
 
@@ -18,6 +19,8 @@ class Resealed:
 
     api_keys: int
     connections: int
+    receipt_keys: int
+    lost_receipt_keys: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class ResealedAnswers:
 
 def reseal(db: Session, vault: Vault) -> Resealed:
     """Encrypt every API key and connection secret anew, all or none. Raises SealBroken where no secret of the ring
-    opens one."""
+    opens one. A receipt's key that was lost stays as it is: what it signed needs only its public half."""
     keys = accounts.list_every_key(db)
     for key in keys:
         key.key_encrypted = vault.seal(vault.open(key.key_encrypted))
@@ -43,7 +46,19 @@ def reseal(db: Session, vault: Vault) -> Resealed:
         if environment.customer_data_secret is not None:
             environment.customer_data_secret = vault.seal(vault.open(environment.customer_data_secret))
             connections += 1
-    return Resealed(len(keys), connections)
+    resealed, lost = _reseal_receipt_keys(db, vault)
+    return Resealed(len(keys), connections, resealed, lost)
+
+
+def _reseal_receipt_keys(db: Session, vault: Vault) -> tuple[int, int]:
+    """How many were encrypted anew, and how many no secret opens."""
+    keys, lost = receipts.list_keys(db, locked=True), 0
+    for key in keys:
+        try:
+            key.private_key_encrypted = vault.seal(vault.open(key.private_key_encrypted))
+        except SealBroken:
+            lost += 1
+    return len(keys) - lost, lost
 
 
 def reseal_answers(db: Session, vault: Vault, *, after: tuple[str, str] | None = None) -> ResealedAnswers:

@@ -19,7 +19,7 @@ from app.web.problems import problem
 log = structlog.get_logger("leavewell.access")
 
 # Wherever one may begin: links get pasted with a bracket or a space before them, and keys in place of an id.
-SECRET = re.compile(r"(?<![a-z0-9_])(?:(cl|ck|unch)_[^/]*|(live|test)_[\w-]{16,})", re.IGNORECASE)
+SECRET = re.compile(r"(?<![a-z0-9_])(?:(cl|ck|unch|rcp)_[^/]*|(live|test)_[\w-]{16,})", re.IGNORECASE)
 QUIET = frozenset({"/healthz"})
 LONGEST_PATH = 200
 LARGEST_HEAD = 64 * 1024  # bytes of address and headers; uvicorn's parser has no limit of its own

@@ -12,6 +12,7 @@ from app.adapters.vault import SealBroken, Vault
 from app.db.database import Database
 from app.db.tables.links import IdempotencyRecord
 from app.links.idempotency import Answer, IdempotencyKey, keep_answer
+from app.receipts import queries as receipts
 from app.setup import sealing
 from tests.cli.conftest import Run
 from tests.support.apps import OLD_SECRET, SECRET
@@ -26,6 +27,7 @@ def sealed(database: Database, app_id: str) -> list[str]:
     kept = database.read_sync(lambda db: list(db.exec(select(IdempotencyRecord))))
     found = [environment.provider_config, environment.customer_data_secret]
     found += [key.key_encrypted for key in keys] + [record.response_encrypted for record in kept]
+    found += [key.private_key_encrypted for key in database.read_sync(receipts.list_keys)]
     return [text for text in found if text]
 
 
@@ -45,6 +47,7 @@ def stocked(run: Run, app_id: str, database: Database) -> str:
         ["keys", "create", app_id],
         ["setup", "provider", app_id, "direct", url, f"action_secret={new_secret()}"],
         ["setup", *data],
+        ["receipts", "rotate"],
     ):
         assert run(*command, LEAVEWELL_SECRET=OLD_SECRET).code == 0, command
     for number in range(5):
@@ -61,6 +64,7 @@ def test_everything_stored_opens_with_the_new_secret_alone(
     assert done.out.splitlines() == [
         "API keys            2",
         "connection secrets  2",
+        "receipt keys        1",
         "kept answers        5",
     ]
     assert (done.code, done.err) == (0, "")
@@ -85,3 +89,15 @@ def test_a_kept_answer_that_no_secret_opens_stays_and_is_told(
     assert done.err.startswith("1 kept answers open with none of the secrets.")
     with pytest.raises(SealBroken):
         [Vault([SECRET]).open(text) for text in sealed(database, stocked)]
+
+
+def test_a_lost_receipt_key_is_told_and_keeps_nothing_else_from_being_sealed(
+    run: Run, stocked: str, database: Database
+) -> None:
+    assert (
+        run("receipts", "rotate", LEAVEWELL_SECRET="a-secret-nobody-has-any-more-0123456789-abcdef").code == 0
+    )
+    done = run("secret", "reseal", LEAVEWELL_SECRET=f"{SECRET} {OLD_SECRET}")
+    assert "receipt keys        1" in done.out
+    assert done.err.startswith("1 receipt keys open with none of the secrets.")
+    assert [line.split()[1] for line in run("receipts", "keys").out.splitlines()[1:]] == ["signs", "lost"]

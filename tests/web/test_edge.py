@@ -14,6 +14,7 @@ from tests.web.conftest import Probe
         ("/cancel/s/cs_1/survey", "/cancel/s/cs_1/survey"),
         ("/x/ck_secret", "/x/ck_***"),
         ("/x/unch_live_secret", "/x/unch_***"),
+        ("/cancel/receipts/rcp_3f0c.SIGNED/receipt.json", "/cancel/receipts/rcp_***/receipt.json"),
         ("/a\nb\x1b[31m\u202e", "/a?b?[31m?"),
         ("/" + "a" * 1000, "/" + "a" * 199),
         ("//cl_AAAA", "//cl_***"),
