@@ -1,6 +1,6 @@
 """A merchant whose billing knows some addresses, browsers that ask for codes, a worker, and a mailbox."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -40,15 +40,12 @@ T = TypeVar("T")
 
 @dataclass
 class Mailbox:
-    """A mailer that keeps what it was handed. `before` runs first, and may raise in its place."""
+    """A mailer that keeps what it was handed."""
 
     sender: str = "leave@leavewell.test"
     messages: list[EmailMessage] = field(default_factory=list)
-    before: Callable[[], None] | None = None
 
     async def send(self, message: EmailMessage, *, sender: str, recipient: str) -> None:
-        if self.before is not None:
-            self.before()
         self.messages.append(message)
 
 
