@@ -42,6 +42,11 @@ HOW_TO_MAKE_ONE = (
     "and keep it: it encrypts what is stored."
 )
 
+SMTP_EXAMPLE = (
+    "Write it like smtp://user:password@mail.example.com:587?from=leave@example.com, or smtps://…:465."
+)
+SMTP_ESCAPES = "In the user and the password write / as %2F, ? as %3F, # as %23, @ as %40 and : as %3A."
+
 # Variables that the server reads. Those in the second set may be given as a file's path in NAME_FILE.
 _NAMES = {
     "LEAVEWELL_SECRET",
@@ -68,11 +73,6 @@ _SMTP_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _SMTP_HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]{0,251}[a-z0-9])?")  # containers' names have underscores
 _SMTP_OPTIONS = ("from", "tls", "timeout", "ca")
 _NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-
-
-SMTP_EXAMPLE = (
-    "Write it like smtp://user:password@mail.example.com:587?from=leave@example.com, or smtps://…:465."
-)
 
 
 class WorkerPlace(StrEnum):
@@ -406,7 +406,7 @@ def _parse_smtp(value: str, allowed: tuple[Network, ...]) -> Smtp:
     options = _smtp_options(parts.query)
     security = _smtp_security(parts.scheme, options)
     host = parts.hostname or ""
-    if not _is_ip(host) and not _SMTP_HOST.fullmatch(host):
+    if "%" in host or not (_is_ip(host) or _SMTP_HOST.fullmatch(host)):  # ::1%eth0 is an address, to Python
         raise _BadSmtp("names no host that can be looked up.")
     if security is SmtpSecurity.NONE:
         _check_plain(host, allowed)
@@ -446,15 +446,13 @@ def _split_smtp(value: str) -> tuple[SplitResult, int | None]:
     except ValueError:
         raise _BadSmtp("names no host that can be looked up.") from None
     if parts.path not in ("", "/") or parts.fragment or "#" in value:
-        raise _BadSmtp(
-            "has a path. If a / or # belongs to the user or password, write it %2F or %23; @ is %40, ? is %3F."
-        )
+        raise _BadSmtp(f"has a path. {SMTP_ESCAPES}")
     try:
         port = parts.port
     except ValueError:
         port = 0
     if port == 0:
-        raise _BadSmtp("has a port that is no number from 1 to 65535.")
+        raise _BadSmtp(f"has a port that is no number from 1 to 65535. {SMTP_ESCAPES}")
     return parts, port
 
 
@@ -464,8 +462,7 @@ def _smtp_options(query: str) -> dict[str, str]:
         name, _, text = pair.partition("=")
         if name not in _SMTP_OPTIONS:
             raise _BadSmtp(
-                f"has an option that is not known. There are: {', '.join(_SMTP_OPTIONS)}. "
-                "If a ? belongs to the user or password, write it %3F."
+                f"has an option that is not known. There are: {', '.join(_SMTP_OPTIONS)}. {SMTP_ESCAPES}"
             )
         if name in options:
             raise _BadSmtp(f"has the option {name} twice.")

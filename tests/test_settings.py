@@ -4,8 +4,20 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from app.settings import DEFAULT_DATABASE_URL, LogFormat, LogLevel, Settings, SettingsError, WorkerPlace
+from app.settings import (
+    DEFAULT_DATABASE_URL,
+    LogFormat,
+    LogLevel,
+    Settings,
+    SettingsError,
+    Smtp,
+    SmtpSecurity,
+    WorkerPlace,
+)
+from tests.support.authority import new_authority
 
 SECRET = "q0W4k-Zt9vXhB2nLr7Yd_mPf5sJc8uGe3aTo6iN1xKwEbRzV"
 OTHER_SECRET = "9fJx2LmQv7RtYb4NcW0zHs6KdPg1ZaTe8UoVi3EyXkGqBnMr"
@@ -51,6 +63,7 @@ def test_everything_can_be_set() -> None:
         LEAVEWELL_LOG_LEVEL="WARNING",
         LEAVEWELL_LOG_FORMAT="json",
         LEAVEWELL_API_RATE="50",
+        SMTP_URL="smtp://leave:pw@mail.example.com?from=leave@example.com",
     )
     assert settings == Settings(
         secrets=(SECRET, OTHER_SECRET),
@@ -65,6 +78,9 @@ def test_everything_can_be_set() -> None:
         log_level=LogLevel.WARNING,
         log_format=LogFormat.JSON,
         api_rate=50,
+        smtp=Smtp(
+            host="mail.example.com", port=587, username="leave", password="pw", sender="leave@example.com"
+        ),
     )
     assert settings.is_https
 
@@ -271,6 +287,178 @@ def test_bad_networks(name: str, networks: str, complaint: str) -> None:
     problem = the_problem(**{name: f"192.0.2.0/24,{networks}"})
     assert problem.startswith(f"{name} ")
     assert complaint in problem
+
+
+# --- Mail -----------------------------------------------------------------------------------------
+
+
+def smtp(url: str, **env: str) -> Smtp:
+    found = read(SMTP_URL=url, **env).smtp
+    assert found is not None
+    return found
+
+
+def test_without_a_mail_server_there_is_none() -> None:
+    assert read().smtp is None
+    assert read(SMTP_URL=" ").smtp is None
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (
+            "smtp://leave%40example.com:pw@mail.example.com",
+            Smtp(
+                host="mail.example.com",
+                port=587,
+                username="leave@example.com",
+                password="pw",
+                sender="leave@example.com",
+            ),
+        ),
+        (
+            "SMTPS://leave:pw@Mail.Example.com/?from=leave%2Bcancel@example.com&timeout=60",
+            Smtp(
+                host="mail.example.com",
+                port=465,
+                username="leave",
+                password="pw",
+                security=SmtpSecurity.TLS,
+                sender="leave+cancel@example.com",
+                timeout_s=60,
+            ),
+        ),
+        (
+            "smtp://[::1]:1025?tls=none&from=leave+cancel@example.com",
+            Smtp(host="::1", port=1025, security=SmtpSecurity.NONE, sender="leave+cancel@example.com"),
+        ),
+        (
+            "smtp://localhost?tls=none&from=a@b.example&timeout=1",
+            Smtp(host="localhost", port=25, security=SmtpSecurity.NONE, sender="a@b.example", timeout_s=1),
+        ),
+        (
+            "smtp://192.0.2.7:2525?from=a@b.example",
+            Smtp(host="192.0.2.7", port=2525, sender="a@b.example"),
+        ),
+    ],
+)
+def test_a_mail_server_in_one_url(url: str, expected: Smtp) -> None:
+    assert smtp(url) == expected
+
+
+def test_user_and_password_may_hold_every_character() -> None:
+    found = smtp("smtp://l%C3%A9a%3A1:%2F%3F%23%40%25+%20%26=@mail.example.com?from=a@b.example")
+    assert (found.username, found.password) == ("léa:1", "/?#@%+ &=")
+
+
+def test_unencrypted_mail_stays_on_this_machine_and_in_allowed_networks() -> None:
+    url = "smtp://{}:1025?tls=none&from=a@b.example"
+    for host in ("127.0.0.1", "127.9.9.9", "localhost", "mail.localhost", "[::1]"):
+        assert smtp(url.format(host)).plain_networks == ()
+    for host in ("10.20.0.9", "mail_pit", "mail.internal"):
+        assert "tls=none" in the_problem(SMTP_URL=url.format(host))
+        allowed = smtp(url.format(host), LEAVEWELL_ALLOWED_NETWORKS="10.20.0.0/16")
+        assert allowed.plain_networks == (ip_network("10.20.0.0/16"),)
+    for host in ("10.21.0.9", "192.0.2.7", "[fd00::1]"):
+        env = {"SMTP_URL": url.format(host), "LEAVEWELL_ALLOWED_NETWORKS": "10.20.0.0/16"}
+        assert "LEAVEWELL_ALLOWED_NETWORKS" in the_problem(**env)
+
+
+def test_a_private_authority(tmp_path: Path) -> None:
+    file = new_authority(tmp_path).file
+    assert smtp(f"smtps://mail.example.com?from=a@b.example&ca={file}").ca_file == file
+
+
+def test_a_file_that_is_no_authority(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.write_text("nothing\n")
+    url = "smtps://mail.example.com?from=a@b.example&ca={}"
+    assert "holds no certificate" in the_problem(SMTP_URL=url.format(empty))
+    assert "cannot be read: No such file" in the_problem(SMTP_URL=url.format(tmp_path / "absent"))
+    assert "has a ca" in the_problem(SMTP_URL=url.format(""))
+    plain = f"smtp://localhost?tls=none&from=a@b.example&ca={empty}"
+    assert "no certificate is looked at" in the_problem(SMTP_URL=plain)
+
+
+def test_the_mail_server_may_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "smtp"
+    file.write_text("smtps://leave:pw@mail.example.com?from=a@b.example\n")
+    found = read(SMTP_URL_FILE=str(file)).smtp
+    assert found is not None
+    assert found.password == "pw"
+
+
+def test_settings_show_no_mail_password() -> None:
+    found = read(SMTP_URL="smtp://leave:hunter2@mail.example.com?from=a@b.example")
+    assert "hunter2" not in repr(found)
+    assert "hunter2" not in repr(found.smtp)
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("mail.example.com", "scheme"),
+        ("http://leave:hunter2@mail.example.com", "scheme"),
+        ("smtp:leave:hunter2@mail.example.com", "scheme"),
+        ("smtp+starttls://leave:hunter2@mail.example.com", "scheme"),
+        ("smtp://", "host"),
+        ("smtp://leave:hunter2@?from=a@b.example", "host"),
+        ("smtp://leave:hunter2@mail..example.com%?from=a@b.example", "host"),
+        ("smtp://leave:hunter2@[::1?from=a@b.example", "host"),
+        ("smtp://leave:hunter2@[fe80::1%25eth0]?from=a@b.example", "host"),
+        ("smtp://leave:hunter2@-mail?from=a@b.example", "host"),
+        ("smtp://leave:hunter2@mail.example.com:0?from=a@b.example", "port"),
+        ("smtp://leave:hunter2@mail.example.com:65536?from=a@b.example", "port"),
+        ("smtp://leave:hunter2@mail.example.com:smtp?from=a@b.example", "port"),
+        ("smtp://leave:hunt/er2@mail.example.com?from=a@b.example", "%2F"),
+        ("smtp://leave:hunt#er2@mail.example.com?from=a@b.example", "%23"),
+        ("smtp://leave:hunt?er2@mail.example.com", "%3F"),
+        ("smtp://leave:hunter2@mail.example.com/inbox?from=a@b.example", "path"),
+        ("smtp://leave:hunter2%@mail.example.com?from=a@b.example", "password with a %"),
+        ("smtp://leave:hunter2%zz@mail.example.com?from=a@b.example", "password with a %"),
+        ("smtp://le%ve:hunter2@mail.example.com?from=a@b.example", "user with a %"),
+        ("smtp://leave:hunter2%FF@mail.example.com?from=a@b.example", "password that is not UTF-8"),
+        ("smtp://leave:hunter2%0D%0A@mail.example.com?from=a@b.example", "password with a control character"),
+        ("smtp://leave:hunter2%00@mail.example.com?from=a@b.example", "password with a control character"),
+        ("smtp://leave:hunter2 @mail.example.com?from=a@b.example", "space"),
+        ("smtp://leave:hunter2\n@mail.example.com?from=a@b.example", "control character"),
+        ("smtp://leave@mail.example.com?from=a@b.example", "no password"),
+        ("smtp://leave:@mail.example.com?from=a@b.example", "no password"),
+        ("smtp://:hunter2@mail.example.com?from=a@b.example", "no user"),
+        ("smtp://mail.example.com", "who sends"),
+        ("smtp://leave:hunter2@mail.example.com", "who sends"),
+        ("smtp://leave:hunter2@mail.example.com?from=", "has a from"),
+        ("smtp://leave:hunter2@mail.example.com?from=leave", "has a from"),
+        ("smtp://leave:hunter2@mail.example.com?from=l%C3%A9a@b.example", "has a from"),
+        ("smtp://leave:hunter2@mail.example.com?from=A%20%3Ca@b.example%3E", "has a from"),
+        ("smtp://leave:hunter2@mail.example.com?from=a@b.example%0D%0ARCPT", "from with a control character"),
+        ("smtp://leave:hunter2@mail.example.com?from=a@b.example&from=c@d.example", "twice"),
+        ("smtp://leave:hunter2@mail.example.com?form=a@b.example", "from, tls, timeout, ca"),
+        ("smtp://leave:hunter2@mail.example.com?from=a@b.example&tls=yes", "tls"),
+        ("smtps://leave:hunter2@localhost?from=a@b.example&tls=none", "smtps:// is TLS"),
+        ("smtp://leave:hunter2@mail.example.com?from=a@b.example&timeout=0", "timeout"),
+        ("smtp://leave:hunter2@mail.example.com?from=a@b.example&timeout=61", "from 1 to 60"),
+        ("smtp://leave:hunter2@mail.example.com?from=a@b.example&timeout=1.5", "timeout"),
+        ("smtp://leave:hunter2@mail.example.com?from=a@b.example&timeout=٣", "timeout"),
+    ],
+)
+def test_a_wrong_mail_server_is_refused_by_its_part_and_without_its_password(
+    url: str, complaint: str
+) -> None:
+    problem = the_problem(SMTP_URL=url)
+    assert problem.startswith("SMTP_URL ")
+    assert complaint in problem
+    assert "smtp://user:password@mail.example.com:587" in problem
+    for secret in ("hunter2", "er2", "hunt"):
+        assert secret not in problem
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=60))
+def test_whatever_follows_the_scheme_is_read_or_refused(rest: str) -> None:
+    try:
+        Settings.from_env({"LEAVEWELL_DEMO": "1", "SMTP_URL": f"smtp://{rest}"})
+    except SettingsError as error:
+        assert all(problem.startswith("SMTP_URL ") for problem in error.problems)  # noqa: PT017 - either is right
 
 
 # --- The rest -------------------------------------------------------------------------------------
