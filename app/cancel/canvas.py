@@ -28,6 +28,7 @@ class Drawing:
     wording: Wording
     typed: Form | None = None
     return_link: sc.Link | None = None
+    proof: sc.Proof | None = None
 
     @property
     def walk(self) -> Walk:
@@ -65,8 +66,12 @@ class Drawing:
 
 
 def drawing_of(
-    standing: Standing, *, typed: Form | None = None, return_link: sc.Link | None = None
+    standing: Standing,
+    *,
+    typed: Form | None = None,
+    return_link: sc.Link | None = None,
+    proof: sc.Proof | None = None,
 ) -> Drawing:
     locale = standing.row.locale
     wording = Wording(copy_for(locale), formats_for(locale), standing.brand_name)
-    return Drawing(standing, wording, typed, return_link)
+    return Drawing(standing, wording, typed, return_link, proof)

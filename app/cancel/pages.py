@@ -1,6 +1,6 @@
 """Every screen of a session, and what its buttons do. Knows HTTP; asks the services what is true."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from litestar import Request, route
@@ -8,17 +8,21 @@ from litestar.di import NamedDependency
 from litestar.enums import HttpMethod
 from litestar.params import FromPath
 
+from app.adapters.vault import Vault
 from app.cancel import screens as sc
 from app.cancel.canvas import Drawing, drawing_of
 from app.cancel.drawing import draw, has_exit
 from app.cancel.entry import show_way_in
 from app.cancel.forms import read_command
 from app.cancel.framing import frame_of, has_exit_everywhere
-from app.cancel.visit import READ, Answer, Visit, address, to, visit_of
+from app.cancel.visit import READ, Answer, Visit, address, proof_of, to, visit_of
 from app.cancel.words import Wording
 from app.core.errors import FieldError
 from app.core.path import Stop
 from app.core.state import Phase
+from app.db.database import Session
+from app.db.tables.receipts import Receipt
+from app.receipts import queries as receipts
 from app.sessions import carrying, opening, service
 from app.sessions.ports import SessionPorts
 from app.sessions.service import SessionNotYours, Standing
@@ -180,7 +184,8 @@ async def _screen(
         return await show_way_in(visit, row.app_id, "session_expired", link_id=row.link_id)
     copy = copy_for(row.locale)
     is_idle = service.is_idle(row, now) and typed is None
-    drawing = drawing_of(standing, typed=typed, return_link=await _return_link(visit, standing, copy))
+    return_link, proof = await _afterwards(visit, standing, copy)
+    drawing = drawing_of(standing, typed=typed, return_link=return_link, proof=proof)
     if stop is None and standing.path is not None:
         stop = standing.path.current
     screen = sc.Idle(copy.t("idle.title")) if is_idle else draw(drawing, stop)
@@ -219,14 +224,21 @@ def _frame(
     )
 
 
-async def _return_link(visit: Visit, standing: Standing, copy: Copy) -> sc.Link | None:
-    """The way back to the merchant's own pages, from screens where the walk is over."""
+async def _afterwards(visit: Visit, standing: Standing, copy: Copy) -> tuple[sc.Link | None, sc.Proof | None]:
+    """For screens where the walk is over: the way back to the merchant's own pages, and the receipt."""
     if standing.path is not None:
-        return None
-    href = await visit.ports.database.read(
-        service.return_address, visit.ports.vault, standing, visit.ports.clock.now()
-    )
-    return sc.Link(copy.t("frame.return", brand=standing.brand_name), href) if href else None
+        return None, None
+    ports = visit.ports
+    href, receipt = await ports.database.read(_load_afterwards, ports.vault, standing, ports.clock.now())
+    link = sc.Link(copy.t("frame.return", brand=standing.brand_name), href) if href else None
+    return link, proof_of(visit, receipt) if receipt else None
+
+
+def _load_afterwards(
+    db: Session, vault: Vault, standing: Standing, now: datetime
+) -> tuple[str | None, Receipt | None]:
+    href = service.return_address(db, vault, standing, now)
+    return href, receipts.find_newest_of_session(db, standing.row.id)
 
 
 def _not_yours(visit: Visit) -> Answer:

@@ -17,12 +17,25 @@ from app.cancel.entry import (
     request_screen,
     typing_errors,
 )
-from app.cancel.visit import READ, Answer, Host, Visit, host_of, host_page, sent_from_here, to, visit_of
+from app.cancel.visit import (
+    READ,
+    Answer,
+    Host,
+    Visit,
+    host_of,
+    host_page,
+    proof_of,
+    sent_from_here,
+    to,
+    visit_of,
+)
 from app.core.errors import FieldError, InvalidInput, TooManyRequests
 from app.core.summary import reference_of
 from app.db.database import Session
 from app.db.tables.manual import CancellationRequest
+from app.db.tables.receipts import Receipt
 from app.manual import service as manual
+from app.receipts import queries as receipts
 from app.sessions.ports import SessionPorts
 from app.web.deps import Ports
 from app.web.forms import parse_form
@@ -45,7 +58,7 @@ async def show_request(
     if request_id is not None:
         left = await ports.database.read(_find, request_id, app_id)
         if left is not None:
-            return host_page(visit, host, _left(host, left))
+            return host_page(visit, host, _left(visit, host, *left))
     known = await known_of(visit, app_id)
     return _page(visit, host, email=known.email)
 
@@ -112,7 +125,7 @@ def _page(
     )
 
 
-def _left(host: Host, left: CancellationRequest) -> sc.Result:
+def _left(visit: Visit, host: Host, left: CancellationRequest, receipt: Receipt | None) -> sc.Result:
     t = host.copy.t
     return sc.Result(
         t("request.done.title", brand=host.brand_name),
@@ -120,9 +133,12 @@ def _left(host: Host, left: CancellationRequest) -> sc.Result:
         "waiting",
         sc.Facts(requested_at=left.created_at, reference=reference_of(left.id)),
         return_link=host.return_link,
+        proof=proof_of(visit, receipt) if receipt else None,
     )
 
 
-def _find(db: Session, request_id: str, app_id: str) -> CancellationRequest | None:
+def _find(db: Session, request_id: str, app_id: str) -> tuple[CancellationRequest, Receipt | None] | None:
     row = db.get(CancellationRequest, request_id)
-    return row if row is not None and row.app_id == app_id else None
+    if row is None or row.app_id != app_id:
+        return None
+    return row, receipts.find_of_request(db, row.id)

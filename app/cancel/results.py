@@ -29,7 +29,14 @@ def draw_working(drawing: Drawing) -> sc.Screen:
             reference=reference_of(drawing.walk.session_id),
         )
         words = drawing.wording.result("canceled_requested", facts)
-        return sc.Result(words.title, words.lead, "waiting", facts, return_link=drawing.return_link)
+        return sc.Result(
+            words.title,
+            words.lead,
+            "waiting",
+            facts,
+            return_link=drawing.return_link,
+            proof=drawing.proof,
+        )
     return sc.Working(drawing.t("working.title"), pending.change.type)
 
 
@@ -69,6 +76,7 @@ def draw_result(drawing: Drawing) -> sc.Screen:
         facts=facts,
         onward=onward(drawing, shown) if shown is not None and not shown.has_change else None,
         return_link=drawing.return_link,
+        proof=drawing.proof,
         can_uncancel=can_undo_cancel(drawing.walk, state)
         and Capability.UNCANCEL in drawing.walk.world.capabilities,
     )

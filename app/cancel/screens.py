@@ -271,6 +271,14 @@ class Working:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """The receipt of what a screen says. `mailed_to` tells its owner which address it is, and nobody else."""
+
+    href: str
+    mailed_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """`onward` leads where an accepted contact or redirect offer goes. Words: `words.result`."""
 
@@ -282,6 +290,7 @@ class Result:
     onward: Link | None = None
     return_link: Link | None = None
     can_uncancel: bool = False
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True, slots=True)

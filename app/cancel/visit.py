@@ -15,6 +15,8 @@ from app.cancel.words import Wording
 from app.core.errors import FieldError, NotFound
 from app.db.database import Session
 from app.db.tables.accounts import Environment, Organization
+from app.db.tables.receipts import Receipt
+from app.receipts.address import path_of
 from app.sessions.ports import SessionPorts
 from app.web.bodies import AnyRequest
 from app.web.copy import Copy, copy_for, negotiate
@@ -180,3 +182,18 @@ def to(address: str, *cookies: Cookie) -> Answer:
     """Send on. Nobody may keep it: the address has a link in it, or a session."""
     headers = {"Location": address, "Cache-Control": "no-store"}
     return Response(b"", media_type=MediaType.TEXT, status_code=303, headers=headers, cookies=list(cookies))
+
+
+def proof_of(visit: Visit, receipt: Receipt) -> sc.Proof:
+    """Where a receipt is read, and to whom it is mailed, if it is."""
+    is_mailed = receipt.recipient is not None and visit.ports.mailer is not None
+    return sc.Proof(
+        path_of(visit.ports.signer, receipt.id),
+        _hidden(receipt.recipient) if receipt.recipient and is_mailed else None,
+    )
+
+
+def _hidden(email: str) -> str:
+    """`b•••@example.com`: enough for its owner to know it by."""
+    name, _, host = email.rpartition("@")
+    return f"{name[:1]}•••@{host}"

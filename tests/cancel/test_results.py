@@ -7,9 +7,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests.support.codes import Mailbox
 from tests.support.desk import Desk, root_of
 from tests.support.html import Element
 from tests.support.pages import FROM_US, Page
+from tests.support.press import press
 
 BILLING_DOWN = "We have your cancellation"
 
@@ -233,3 +235,35 @@ async def test_one_may_leave_while_an_offer_does_not_come_through(desk: Desk) ->
     assert page.h1 == "Your subscription is canceled"
     assert desk.billed() == ["cancel"]
     assert "discounts" not in desk.subscription() or desk.subscription()["discounts"] == []
+
+
+# --- In writing -------------------------------------------------------------------------------------------------------
+
+
+async def test_what_was_changed_leads_to_its_receipt(desk: Desk) -> None:
+    page = await press(desk.visitor, await desk.at_confirm(), "confirm")
+    receipt = await desk.visitor.open(page.links["See the receipt"])
+    assert receipt.h1 == "Your subscription is canceled"
+    assert "on its way" not in page.text, "without a mail server nothing is promised"
+
+
+async def test_it_says_to_which_address_without_giving_it_away(desk: Desk) -> None:
+    page = await press(desk.visitor, await desk.at_confirm(), "confirm")
+    desk.ports.mailer = Mailbox()
+    page = await desk.visitor.open(page.path)
+    assert "A receipt is on its way to b•••@example.com." in page.text
+    assert "ben@" not in page.text
+
+
+async def test_while_billing_is_down_the_request_has_its_receipt_already(desk: Desk) -> None:
+    page = await desk.at_confirm()
+    desk.break_billing()
+    page = await press(desk.visitor, page, "confirm")
+    desk.clock.advance(seconds=10)
+    page = await desk.visitor.open(page.path)
+    assert (await desk.visitor.open(page.links["See the receipt"])).h1 == "We have your cancellation"
+
+
+async def test_where_nothing_was_changed_there_is_none(desk: Desk) -> None:
+    page = await press(desk.visitor, await desk.at_confirm(), "keep")
+    assert "See the receipt" not in page.links

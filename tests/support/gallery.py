@@ -354,6 +354,7 @@ def results() -> Iterator[Shown]:
             onward.get(kind),
             HOME,
             can_uncancel=kind == "canceled",
+            proof=sc.Proof("/cancel/receipts/x", "d•••@example.com") if facts.reference else None,
         )
         yield page(f"result-{kind}", screen)
 
@@ -443,7 +444,12 @@ def requests() -> Iterator[Shown]:
     yield page("request-off", off, contact_href=None, **at)
     rows = sc.Facts(requested_at=day(11, 21), reference=REFERENCE)
     done = sc.Result(
-        t("request.done.title", brand=brand), t("request.done.lead"), "waiting", rows, return_link=HOME
+        t("request.done.title", brand=brand),
+        t("request.done.lead"),
+        "waiting",
+        rows,
+        return_link=HOME,
+        proof=sc.Proof("/cancel/receipts/x"),
     )
     yield page("request-done", done)
 
