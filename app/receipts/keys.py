@@ -1,7 +1,7 @@
 """The keys that sign receipts: made here, sealed at rest, published for good. Signs, and mails nothing."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlmodel import Session
 
@@ -70,12 +70,15 @@ def ensure_key(db: Session, vault: Vault, now: datetime) -> ReceiptKey:
 
 def rotate(db: Session, vault: Vault, now: datetime) -> ReceiptKey:
     """One more key, which signs every receipt from now on. What the others signed stays valid: they stay published."""
+    queries.lock_keys(db)
+    known = queries.list_keys(db)
     private = ed25519.new_private_key()
     key = ReceiptKey(
         id=new_id("rk"),
         public_key=to_base64url(ed25519.public_key(private)),
         private_key_encrypted=vault.seal(to_base64url(private)),
-        created_at=now,
+        # The newest of all, even where another machine's clock was ahead of ours.
+        created_at=max(now, known[-1].created_at + timedelta(microseconds=1)) if known else now,
     )
     db.add(key)
     db.flush()
