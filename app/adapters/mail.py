@@ -106,11 +106,12 @@ class SmtpMailer:
         if not is_address(sender):
             raise _for_operator("The sender is not an email address.")
         mail = _Mail(message, _mailbox(sender), _mailbox(recipient))
+        tls = None if self._smtp.security is SmtpSecurity.NONE else self._tls
         limit = self._smtp.timeout_s
         client: _Client | None = None
         try:
             async with asyncio.timeout(limit):
-                client = self._client(await self._dial())
+                client = self._client(await self._dial(), tls)
                 await self._open(client)
                 await _hand_over(client, mail)
             await _say_goodbye(client)
@@ -124,7 +125,7 @@ class SmtpMailer:
             aiosmtplib.SMTPException,
             OSError,
             ValueError,
-        ) as error:  # ValueError: what it said made no sense
+        ) as error:  # the last: what it said made no sense
             raise _judge_failure(error) from None
         finally:
             if client is not None:
@@ -155,16 +156,15 @@ class SmtpMailer:
         address = unwrap(ip_address(text))
         return address.is_loopback or is_allowed(address, allowed=self._smtp.plain_networks, public=False)
 
-    def _client(self, connection: socket) -> "_Client":
-        at_once = self._smtp.security is SmtpSecurity.TLS
+    def _client(self, connection: socket, tls: ssl.SSLContext | None) -> "_Client":
         return _Client(
             hostname=self._smtp.host,
             sock=connection,
             local_hostname=self.sender.rpartition("@")[2],
             timeout=None,  # one deadline over all
-            use_tls=at_once,
+            use_tls=self._smtp.security is SmtpSecurity.TLS,
             start_tls=False,  # done by hand below: left to itself it takes a missing STARTTLS for leave to go without
-            tls_context=None if self._smtp.security is SmtpSecurity.NONE else self._tls,
+            tls_context=tls,
         )
 
     async def _open(self, client: "_Client") -> None:
@@ -185,7 +185,10 @@ class SmtpMailer:
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        return client_tls(self._smtp.ca_file)
+        try:
+            return client_tls(self._smtp.ca_file)
+        except OSError:  # it was there when the server started
+            raise _for_operator("The file of certificate authorities cannot be read.") from None
 
 
 class _Client(aiosmtplib.SMTP):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from email.message import EmailMessage
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 import structlog
@@ -357,6 +358,14 @@ async def test_the_host_is_known_by_its_name(tls: str) -> None:
     with smtp_server(tls=tls, names=("localhost",)) as smtp:
         await send(replace(smtp.settings(), host="localhost"))
         assert len(smtp.inbox) == 1
+
+
+async def test_an_authority_that_went_missing_is_for_the_operator(tmp_path: Path) -> None:
+    with smtp_server(tls="tls") as smtp:
+        error = await unavailable(replace(smtp.settings(), ca_file=tmp_path / "gone.pem"))
+    assert error.needs_operator
+    assert "certificate authorities cannot be read" in error.reason
+    assert smtp.seen["CONNECT"] == 0
 
 
 async def test_without_starttls_nothing_is_sent() -> None:
