@@ -121,11 +121,7 @@ class SmtpMailer:
             raise _judge_answer(error) from None
         except TimeoutError:
             raise MailUnavailable(f"The mail server did not answer within {limit:g} s.") from None
-        except (
-            aiosmtplib.SMTPException,
-            OSError,
-            ValueError,
-        ) as error:  # the last: what it said made no sense
+        except (aiosmtplib.SMTPException, OSError, ValueError) as error:  # or nonsense
             raise _judge_failure(error) from None
         finally:
             if client is not None:
