@@ -91,7 +91,6 @@ def compose(
     message["Message-ID"] = f"<{mail_id}@{_ascii_host(sender)}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office note comes back
     message["X-Auto-Response-Suppress"] = "All"  # the same for Exchange
-    message["Content-Language"] = pen.copy.language
     text = renderer.template(f"{folder}/body.txt").render({**said, "subject": subject})
     html = renderer.template(f"{folder}/body.html").render({**said, "subject": subject})
     message.set_content(_tight(text), cte="quoted-printable")
@@ -103,6 +102,9 @@ def compose(
             subtype="json",
             filename=one_line(file.name, 100).replace("/", "_"),
         )
+    message["Content-Language"] = (
+        pen.copy.language
+    )  # last: what makes parts takes such headers into the first one
     return Composed(message, sender)
 
 

@@ -1,4 +1,4 @@
-"""The kinds of mail there are, and what a merchant may put into the subject of each. Pure."""
+"""The kinds of mail there are, what can become of one, and what a merchant may put into the subject of each. Pure."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -16,6 +16,15 @@ class MailKind(StrEnum):
     MANUAL_NOTICE = "manual_notice"
     REQUEST_RECEIVED = "request_received"
     TEST = "test"
+
+
+class MailStatus(StrEnum):
+    """`refused`: the other side will not have it. `given_up`: nobody took it for three days."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    REFUSED = "refused"
+    GIVEN_UP = "given_up"
 
 
 # What `{…}` may stand for in a subject of the merchant's own. A mail that has no plan or day gets ours instead.

@@ -5,7 +5,7 @@ The data is plain JSON, kept since the mail was owed: what is optional may be mi
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from app.core.calendar import parse_moment
@@ -14,7 +14,7 @@ from app.core.summary import Charge, Price
 from app.mail.kinds import MailKind
 from app.mail.typeset import one_line, plain
 from app.web.copy import Copy
-from app.web.formats import Formats
+from app.web.formats import Formats, zone_of
 from app.web.richtext import rich_text
 
 LONGEST_NAME: Final = 200
@@ -65,14 +65,21 @@ class Pen:
         every = self.formats.interval(price.interval, price.interval_count)
         return self.t("price.per", amount=self.formats.money(price.money), every=every)
 
-    def charge(self, charge: Charge) -> str:
-        amount, day = self.formats.money(charge.money), self.formats.short_day(charge.at)
-        return self.t("facts.charge", amount=amount, day=day)
+    def charge(self, charge: Charge, zone: str | None = None) -> str:
+        amount = self.formats.money(charge.money)
+        return self.t(
+            "facts.charge", amount=amount, day=self.formats.short_day(by_clocks_of(zone, charge.at))
+        )
 
     def at(self, label: str, at: datetime, zone: str | None = None, *, is_strong: bool = False) -> Fact:
         """A moment by the customer's clocks, and in UTC."""
         utc, local = self.formats.moment(at), self.formats.local(at, zone)
         return Fact(label, local or utc, utc if local else None, is_strong)
+
+
+def by_clocks_of(zone: str | None, at: datetime) -> datetime:
+    """The same moment where the customer lives, whose day it is named by; in UTC where that is not known."""
+    return at.astimezone(zone_of(zone) or UTC)
 
 
 def write(kind: MailKind, data: Mapping[str, Any], pen: Pen) -> Letter:
@@ -104,7 +111,7 @@ def _not_found(data: Mapping[str, Any], pen: Pen) -> Letter:
 
 def receipt_words(content: Mapping[str, Any], pen: Pen) -> tuple[str, str]:
     """Title and lead of a receipt, wherever it is shown: what was asked for, and what became of it."""
-    kind, status, facts = content["type"], content["status"], content["facts"]
+    kind, status, facts, zone = content["type"], content["status"], content["facts"], content["timeZone"]
     is_over = status == "confirmed" and (facts["endsNow"] or not facts["endsAt"])
     manner = "over" if kind == "cancellation" and is_over else status
     args = {
@@ -113,7 +120,7 @@ def receipt_words(content: Mapping[str, Any], pen: Pen) -> tuple[str, str]:
         "new_plan": _name(facts["newPlan"]) or pen.t("words.new_plan"),
     }
     for name, key in (("ends", "endsAt"), ("resumes", "resumesAt"), ("trial_ends", "trialEndsAt")):
-        args[name] = pen.formats.day(parse_moment(facts[key])) if facts[key] else ""
+        args[name] = pen.formats.day(by_clocks_of(zone, parse_moment(facts[key]))) if facts[key] else ""
 
     def said(part: str) -> str:
         own = f"receipt.{kind}.{manner}.{part}"
@@ -145,7 +152,9 @@ def _receipt(data: Mapping[str, Any], pen: Pen) -> Letter:
         said=said,
         subject=_present(
             plan=_name(content["facts"]["newPlan"] or content["plan"]),
-            day=pen.formats.short_day(parse_moment(days[0])) if days else None,
+            day=pen.formats.short_day(by_clocks_of(content["timeZone"], parse_moment(days[0])))
+            if days
+            else None,
             reference=content["reference"],
         ),
         files=(File(str(file["name"]), str(file["json"])),) if file else (),
@@ -166,8 +175,8 @@ def _receipt_facts(content: Mapping[str, Any], pen: Pen) -> tuple[Fact, ...]:
         Fact(t("facts.new_plan"), _name(known.new_plan)) if known.new_plan else None,
         Fact(t("facts.price_before"), pen.price(known.price_before)) if known.price_before else None,
         Fact(t("facts.price"), pen.price(known.price)) if known.price else None,
-        Fact(t("facts.next_charge"), pen.charge(known.next_charge)) if known.next_charge else None,
-        _back_to(known.back_to, pen) if known.back_to else None,
+        Fact(t("facts.next_charge"), pen.charge(known.next_charge, zone)) if known.next_charge else None,
+        _back_to(known.back_to, pen, zone) if known.back_to else None,
         pen.at(t("facts.resumes"), known.resumes_at, zone, is_strong=True) if known.resumes_at else None,
         pen.at(t("facts.trial_ends"), known.trial_ends_at, zone, is_strong=True)
         if known.trial_ends_at
@@ -192,9 +201,9 @@ def _end(ends_at: datetime | None, content: Mapping[str, Any], pen: Pen) -> Fact
     )
 
 
-def _back_to(charge: Charge, pen: Pen) -> Fact:
+def _back_to(charge: Charge, pen: Pen, zone: str | None) -> Fact:
     label = pen.t("facts.back_to", amount=pen.formats.money(charge.money))
-    return Fact(label, pen.t("facts.from", day=pen.formats.short_day(charge.at)))
+    return Fact(label, pen.t("facts.from", day=pen.formats.short_day(by_clocks_of(zone, charge.at))))
 
 
 # --- Pauses, requests, tests --------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Final
 
 from sqlmodel import Session
@@ -11,20 +10,11 @@ from app.adapters.vault import Vault
 from app.db import outbox
 from app.db.base import dump_json, new_id
 from app.db.tables.mail import Mail
-from app.mail.kinds import MailKind
+from app.mail.kinds import MailKind, MailStatus
 
 __all__ = ["MAIL_JOB", "MailKind", "MailStatus", "enqueue"]
 
 MAIL_JOB: Final = "mail"
-
-
-class MailStatus(StrEnum):
-    """`refused`: the other side will not have it. `given_up`: nobody took it for three days."""
-
-    PENDING = "pending"
-    SENT = "sent"
-    REFUSED = "refused"
-    GIVEN_UP = "given_up"
 
 
 def enqueue(

@@ -51,7 +51,7 @@ def paragraph(text: str, indent: str = "") -> str:
 def underlined(title: str) -> str:
     """Return a heading with its line below; a heading that takes two lines has no line."""
     lines = paragraph(title)
-    return lines if "\n" in lines else f"{lines}\n{'=' * columns(lines)}"
+    return lines if "\n" in lines else f"{lines}\n{'-' * columns(lines)}"
 
 
 def table(rows: Sequence[Row]) -> str:

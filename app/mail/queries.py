@@ -1,0 +1,81 @@
+"""Every SQL statement about mails."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import and_, or_, update
+from sqlmodel import Session, col, select
+
+from app.db.tables.accounts import Environment, Organization
+from app.db.tables.mail import Mail
+from app.mail.kinds import MailStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A mail that is still to be sent, and whose it is."""
+
+    mail: Mail
+    environment: Environment
+    brand_name: str
+
+
+def find_owed(db: Session, mail_id: str) -> Owed | None:
+    """None for one that was sent, or will never be."""
+    found = db.exec(
+        select(Mail, Environment, Organization.name)
+        .join(Environment, col(Environment.app_id) == Mail.app_id)
+        .join(Organization, col(Organization.id) == Environment.organization_id)
+        .where(Mail.id == mail_id, Mail.status == MailStatus.PENDING)
+    ).first()
+    return Owed(*found) if found else None
+
+
+def settle(
+    db: Session, mail_id: str, *, status: MailStatus, sent_at: datetime | None, error: str | None
+) -> bool:
+    """Write down what became of a try at a mail that is still owed; False if it no longer was. With the last try what
+    it says is erased."""
+    values = {
+        "status": str(status),
+        "sent_at": sent_at,
+        "last_error": error,
+        "attempts": col(Mail.attempts) + 1,
+    }
+    if status is not MailStatus.PENDING:
+        values["data_encrypted"] = None
+    settled = (
+        update(Mail)
+        .where(col(Mail.id) == mail_id, col(Mail.status) == MailStatus.PENDING)
+        .values(values)
+        .returning(col(Mail.id))
+    )
+    return db.connection().execute(settled).first() is not None
+
+
+def find_mail(db: Session, *, app_id: str, mail_id: str) -> Mail | None:
+    """Another environment's mail is not found."""
+    return db.exec(select(Mail).where(Mail.id == mail_id, Mail.app_id == app_id)).first()
+
+
+def list_mails(
+    db: Session,
+    *,
+    app_id: str,
+    limit: int,
+    before: tuple[datetime, str] | None = None,
+    status: str | None = None,
+) -> list[Mail]:
+    """Newest first, from just behind `before` (created_at, id) on."""
+    statement = select(Mail).where(Mail.app_id == app_id)
+    if status is not None:
+        statement = statement.where(Mail.status == status)
+    if before is not None:
+        created_at, mail_id = before
+        statement = statement.where(
+            or_(
+                col(Mail.created_at) < created_at,
+                and_(col(Mail.created_at) == created_at, col(Mail.id) < mail_id),
+            )
+        )
+    return list(db.exec(statement.order_by(col(Mail.created_at).desc(), col(Mail.id).desc()).limit(limit)))
