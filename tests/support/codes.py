@@ -1,5 +1,7 @@
 """Codes without their mails: the worker's look-up is done here and now, and the code it made is told."""
 
+import re
+import threading
 from email.message import EmailMessage
 from typing import cast
 
@@ -25,9 +27,22 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []
+        self._changed = threading.Condition()
 
     async def send(self, message: EmailMessage, *, sender: str, recipient: str) -> None:
-        self.messages.append(message)
+        with self._changed:
+            self.messages.append(message)
+            self._changed.notify_all()
+
+    def code(self, number: int = 1) -> str:
+        """The code in the mail of that number, as a person reads it; waits for the worker to send it."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.messages) >= number, timeout=10), "no mail came"
+        body = self.messages[number - 1].get_body(("plain",))
+        assert isinstance(body, EmailMessage)
+        found = re.search(r"\b\d{3} ?\d{3}\b", body.get_content())
+        assert found, body.get_content()
+        return found[0].replace(" ", "")
 
 
 async def ask(desk: Desk, email: str = "ben@example.com", path: str | None = None) -> Page:
