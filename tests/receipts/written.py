@@ -38,11 +38,14 @@ def write(
     now: datetime,
     *,
     recipient: str | None = "ben@example.com",
+    request_id: str | None = None,
     **changes: Any,
 ) -> Receipt:
     """A receipt that the worker has not seen yet."""
     content = {**CONTENT, "id": new_id("rcp"), **changes}
-    return database.write_sync(issue, app_id=app_id, content=content, recipient=recipient, now=now)
+    return database.write_sync(
+        issue, app_id=app_id, content=content, recipient=recipient, now=now, request_id=request_id
+    )
 
 
 def kept(database: Database, receipt_id: str) -> Receipt:
