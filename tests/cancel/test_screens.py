@@ -175,7 +175,7 @@ def test_templates_hold_no_words_of_their_own() -> None:
 
 
 def test_the_first_screen_is_small() -> None:
-    for name in ("survey", "offer-discount", "confirm-full", "choose", "landing"):
+    for name in ("survey", "offer-discount", "confirm-full", "choose", "landing", "entry", "code-sent"):
         page = len(gzip.compress(render(GALLERY[name]).encode()))
         scripts = sum(
             len(gzip.compress((STATIC / script).read_bytes()))
