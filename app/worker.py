@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -55,6 +55,9 @@ class Worker:
 
     A handler returns when the job is done. It raises `RetryLater`, or anything else, to have it tried again,
     so it decides itself when to give up. It is cancelled at the deadline, and when its lease went to another.
+
+    Each lane is some kinds of job that have their `concurrency` to themselves, and so have all the others together:
+    mails to a server that hangs hold up no change at a billing system.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Worker:
         handlers: Mapping[str, Handler],
         sweeps: Sequence[Sweep] = (),
         name: str | None = None,
+        lanes: Sequence[frozenset[str]] = (),
         concurrency: int = CONCURRENCY,
         lease_s: float = LEASE_S,
         deadline_s: float = DEADLINE_S,
@@ -76,6 +80,7 @@ class Worker:
         self._clock = clock
         self._handlers = dict(handlers)
         self._sweeps = tuple(sweeps)
+        self._lanes = tuple(lanes)
         self._concurrency = concurrency
         self._lease_s = lease_s
         self._deadline_s = deadline_s
@@ -119,7 +124,9 @@ class Worker:
             await sweep.run()
         count = 0
         for _ in range(MAX_DRAIN_ROUNDS):
-            jobs = await self._claim(self._concurrency, now or self._clock.now())
+            at = now or self._clock.now()
+            lanes = (*self._lanes, frozenset[str]())
+            jobs = [job for lane in lanes for job in await self._claim(self._concurrency, at, lane)]
             if not jobs:
                 return count
             for job in jobs:
@@ -127,17 +134,30 @@ class Worker:
             count += len(jobs)
         raise RuntimeError("jobs become due as fast as they are done")
 
-    async def _claim(self, limit: int, now: datetime) -> list[Job]:
+    async def _claim(self, limit: int, now: datetime, only: Collection[str] = ()) -> list[Job]:
+        """Of these kinds; without any, of those that are in no lane."""
         return await self._database.write(
-            outbox.claim_due, worker=self.name, now=now, lease_s=self._lease_s, limit=limit
+            outbox.claim_due,
+            worker=self.name,
+            now=now,
+            lease_s=self._lease_s,
+            limit=limit,
+            only=only,
+            besides=() if only else frozenset().union(*self._lanes),
         )
 
     async def _start_due_jobs(self) -> None:
-        limit = self._concurrency - len(self._jobs)
-        if limit <= 0:
-            return
+        for lane in (*self._lanes, frozenset[str]()):
+            running = sum(self._lane_of(job.kind) == lane for job in self._jobs.values())
+            if running < self._concurrency:
+                await self._start_due_jobs_of(lane, self._concurrency - running)
+
+    def _lane_of(self, kind: str) -> frozenset[str]:
+        return next((lane for lane in self._lanes if kind in lane), frozenset())
+
+    async def _start_due_jobs_of(self, lane: frozenset[str], limit: int) -> None:
         try:
-            jobs = await self._claim(limit, self._clock.now())
+            jobs = await self._claim(limit, self._clock.now(), lane)
         except Exception:
             _log.exception("worker.claim_failed")
             return

@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -159,6 +160,32 @@ async def test_no_more_jobs_at_once_than_allowed(database: Database, clock: Fake
         desk.may_finish.set()
         await until(lambda: _is_empty(database))
     assert len(desk.jobs) == 5
+
+
+async def test_a_lane_that_is_full_holds_up_no_other(database: Database, clock: FakeClock) -> None:
+    stuck, free = Desk(is_open=False), Desk()
+    worker = Worker(
+        database,
+        clock,
+        handlers={"mail": stuck, "effect": free, "other": free},
+        lanes=[frozenset({"effect"}), frozenset({"mail"})],
+        concurrency=2,
+        poll_s=LONG_S,
+    )
+    kinds = ["mail", "mail", "mail", "effect", "other"]
+    for kind in kinds:
+        await database.write(partial(outbox.enqueue, kind=kind, subject_id=kind, due_at=START))
+    async with at_work(worker):
+        await until(lambda: _kinds_left(database, {"mail"}))
+        assert {job.kind for job in free.jobs} == {"effect", "other"}
+        assert len(stuck.jobs) == 2, "the third waits for a place in its own lane"
+        stuck.may_finish.set()
+        await until(lambda: _kinds_left(database, set()))
+    assert len(stuck.jobs) == 3
+
+
+async def _kinds_left(database: Database, kinds: set[str]) -> bool:
+    return {job.kind for job in await database.read(list_jobs)} == kinds
 
 
 async def test_a_heartbeat_keeps_a_long_job(database: Database, clock: FakeClock) -> None:

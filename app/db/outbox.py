@@ -3,6 +3,7 @@
 A job's id is the idempotency key of what it does. Knows no kind of job.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -77,13 +78,31 @@ def enqueue(
     return job
 
 
-def claim_due(db: Session, *, worker: str, now: datetime, lease_s: float, limit: int) -> list[Job]:
-    """Lease up to `limit` due jobs that nobody holds, the longest due first. Each goes to one worker only."""
+def claim_due(
+    db: Session,
+    *,
+    worker: str,
+    now: datetime,
+    lease_s: float,
+    limit: int,
+    only: Collection[str] = (),
+    besides: Collection[str] = (),
+) -> list[Job]:
+    """Lease up to `limit` due jobs that nobody holds, the longest due first. Each goes to one worker only.
+
+    `only` and `besides` are kinds; where neither is given, every kind is meant.
+    """
+    is_meant = []
+    if only:
+        is_meant.append(_jobs.c.kind.in_(sorted(only)))
+    if besides:
+        is_meant.append(_jobs.c.kind.not_in(sorted(besides)))
     due = (
         select(_jobs.c.id)
         .where(
             _jobs.c.due_at <= now,
             or_(_jobs.c.locked_until.is_(None), _jobs.c.locked_until <= now),
+            *is_meant,
         )
         .order_by(_jobs.c.due_at)
         .limit(limit)
