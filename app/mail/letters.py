@@ -12,7 +12,7 @@ from app.core.calendar import parse_moment
 from app.core.receipt import charge_from_wire, price_from_wire, summary_in
 from app.core.summary import Charge, Price
 from app.mail.kinds import MailKind
-from app.mail.typeset import one_line, plain
+from app.mail.typeset import lines_of, one_line, plain
 from app.web.copy import Copy
 from app.web.formats import Formats, zone_of
 from app.web.richtext import rich_text
@@ -133,6 +133,7 @@ def _receipt(data: Mapping[str, Any], pen: Pen) -> Letter:
     content = data["content"]
     title, lead = receipt_words(content, pen)
     offer, file = content["offer"], data.get("file")
+    body = rich_text(lines_of(offer["body"])) if offer and offer["body"] else None
     undo_url = data.get("undo_url")
     said = {
         "lead": lead,
@@ -141,8 +142,8 @@ def _receipt(data: Mapping[str, Any], pen: Pen) -> Letter:
         "undo_url": undo_url,
         "undo_until": _until(content, pen) if undo_url else None,
         "offer_headline": _name(offer["headline"]) if offer else None,
-        "offer_body": rich_text(offer["body"]) if offer and offer["body"] else None,
-        "offer_text": plain(rich_text(offer["body"])) if offer and offer["body"] else None,
+        "offer_body": body,
+        "offer_text": plain(body) if body else None,
         "has_file": file is not None,
     }
     days = [content["facts"][key] for key in ("endsAt", "resumesAt", "trialEndsAt") if content["facts"][key]]
@@ -256,7 +257,7 @@ def _manual_notice(data: Mapping[str, Any], pen: Pen) -> Letter:
             "is_verified": customer is not None,
             "address": address,
             "reference": reference,
-            "note": note,
+            "note": lines_of(note) if note else None,
             "reasons": tuple(_reason(str(reason), pen) for reason in data.get("reasons") or ()),
         },
         subject={"reference": reference},

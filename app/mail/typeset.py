@@ -36,6 +36,14 @@ def one_line(text: str, most: int) -> str:
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
+def lines_of(text: str) -> str:
+    """Return the text with its line breaks, and nothing else in it that cannot be seen."""
+    return "\n".join(
+        "".join(c for c in line if c not in _BIDI_CONTROLS and unicodedata.category(c) not in _UNFIT)
+        for line in text.expandtabs(4).splitlines()
+    )
+
+
 def paragraph(text: str, indent: str = "") -> str:
     """Return the text in lines of at most 72 columns, longer only where a word (an address) is longer."""
     return textwrap.fill(
@@ -63,9 +71,8 @@ def table(rows: Sequence[Row]) -> str:
 def quotation(text: str) -> str:
     """Return somebody else's words, each line marked as such: nothing in them can pass for ours."""
     lines = []
-    for line in text.splitlines() or [""]:
-        clean = "".join(c for c in line if c not in _BIDI_CONTROLS and unicodedata.category(c) not in _UNFIT)
-        lines += textwrap.wrap(clean, MEASURE - 2, break_on_hyphens=False) or [""]
+    for line in lines_of(text).split("\n"):
+        lines += textwrap.wrap(line, MEASURE - 2, break_on_hyphens=False) or [""]
     return "\n".join(f"> {line}".rstrip() for line in lines)
 
 
