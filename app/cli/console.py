@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import click
@@ -26,6 +26,8 @@ from app.flows.files import FlowFileError
 from app.main import SchemaNotCurrentError
 from app.settings import Settings, SettingsError
 
+_SPAN: Final = re.compile(r"([0-9]{1,5})([mhd])")
+_UNITS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -196,3 +198,11 @@ def assignments(given: Sequence[str]) -> dict[str, str]:
             raise click.UsageError(f"{name} is given twice.")
         found[name] = read_text(value[1:]).strip() if value.startswith("@") else value
     return found
+
+
+def span(option: str, text: str) -> timedelta:
+    """How long `30m`, `12h` or `7d` is. Raises Failed, which names the option."""
+    found = _SPAN.fullmatch(text)
+    if found is None:
+        raise Failed(f"{option}: Must be a number with m, h or d, such as 30m, 12h or 7d.")
+    return int(found[1]) * _UNITS[found[2]]

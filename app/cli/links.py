@@ -8,15 +8,12 @@ import click
 from app.accounts import queries as accounts_queries
 from app.accounts import service as accounts
 from app.adapters.signing import Signer
-from app.cli.console import Failed, Workshop, assignments, remark, say, table, workshop
+from app.cli.console import Failed, Workshop, assignments, remark, say, span, table, workshop
 from app.core.calendar import iso
 from app.core.facts import Scalar
 from app.db.database import Session
 from app.links import forms, queries, service
 from app.links.service import Minted, state_of
-
-_SPAN = re.compile(r"([0-9]{1,5})([mhd])")
-_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 
 @click.group()
@@ -28,7 +25,7 @@ def links() -> None:
 @click.argument("app_id")
 @click.argument("customer_id")
 @click.option("--subscription", "subscription_id", help="The subscription; else the customer chooses.")
-@click.option("--expires-in", default="1h", show_default=True, help="30m, 12h, 7d; at most 30d.")
+@click.option("--expires-in", help="30m, 12h, 7d; at most 30d. Else as `setup hosted --link-life` says.")
 @click.option("--reusable", is_flag=True, help="Not used up by the first browser.")
 @click.option("--return-url", help="Where the last page leads back to.")
 @click.option("--locale", help="The customer's language: en, de-AT.")
@@ -37,7 +34,7 @@ def create(
     app_id: str,
     customer_id: str,
     subscription_id: str | None,
-    expires_in: str,
+    expires_in: str | None,
     reusable: bool,
     return_url: str | None,
     locale: str | None,
@@ -45,9 +42,11 @@ def create(
 ) -> None:
     """Make a link and print its address, this once."""
     with workshop() as at:
+        environment = at.database.read_sync(accounts.get_environment, app_id)
+        life = span("--expires-in", expires_in) if expires_in else timedelta(seconds=environment.link_life_s)
         body: dict[str, object] = {
             "customerId": customer_id,
-            "expiresAt": iso(at.now + _span(expires_in)),
+            "expiresAt": iso(at.now + life),
             "subscriptionId": subscription_id,
             "singleUse": not reusable,
             "returnUrl": return_url,
@@ -112,13 +111,6 @@ def _mint(db: Session, at: Workshop, app_id: str, body: dict[str, object]) -> Mi
     )
     service.store(db, minted, now=at.now)
     return minted
-
-
-def _span(text: str) -> timedelta:
-    found = _SPAN.fullmatch(text)
-    if found is None:
-        raise Failed("--expires-in: Must be a number with m, h or d, such as 30m, 12h or 7d.")
-    return int(found[1]) * _UNITS[found[2]]
 
 
 def _scalar(text: str) -> Scalar:

@@ -1,11 +1,18 @@
 """setup: how an environment reaches the merchant, and how its pages look. One command a subject, each repeatable."""
 
+from datetime import timedelta
+
 import click
 
+from app.accounts import service as accounts
 from app.adapters.billing.registry import PROVIDERS
+from app.adapters.clock import SystemClock
+from app.adapters.http import OutboundHttp
 from app.adapters.standard_webhooks import new_secret
-from app.cli.console import assignments, pairs, remark, say, workshop
+from app.cli.console import Workshop, assignments, pairs, remark, say, span, workshop
+from app.mail.kinds import SUBJECT_FIELDS, MailKind
 from app.setup import service
+from app.setup.service import Description
 from app.web.theme import FIELDS, FONTS, SCHEMES
 
 
@@ -19,7 +26,14 @@ def setup() -> None:
 def show(app_id: str) -> None:
     """Everything that is set, and what is still to do."""
     with workshop() as at:
-        found = at.database.read_sync(service.describe, at.vault, app_id=app_id)
+        found = at.database.read_sync(
+            service.describe,
+            at.vault,
+            app_id=app_id,
+            http=OutboundHttp(()),
+            clock=SystemClock(),
+            has_mailer=at.settings.smtp is not None,
+        )
     one = found.environment
     data = [
         one.customer_data_url,
@@ -41,6 +55,9 @@ def show(app_id: str) -> None:
             ("exit policy", one.exit_policy),
             ("locale", one.locale),
             ("theme", [f"{name}={value}" for name, value in one.theme.items()]),
+            ("time zone", one.time_zone or "UTC"),
+            *_hosted(at, found),
+            *_mail(at, found),
         ]
     )
     if found.todo:
@@ -48,6 +65,44 @@ def show(app_id: str) -> None:
         say("Still to do:")
         for hint in found.todo:
             say(f"  {hint}")
+
+
+def _hosted(at: Workshop, found: Description) -> list[tuple[str, object]]:
+    one = found.environment
+    if not one.hosted_enabled:
+        by_email = "off: it says how to reach you, and takes requests"
+    elif at.settings.smtp is None or not found.finds_by_email:
+        by_email = "not possible yet: it takes requests"
+    else:
+        by_email = "on"
+    return [
+        ("public entry", _entry(at, one.app_id)),
+        ("  by email", by_email),
+        ("  codes live", f"{one.code_life_s // 60} min"),
+        ("  links live", f"{_life(one.link_life_s)}, those made by hand"),
+    ]
+
+
+def _mail(at: Workshop, found: Description) -> list[tuple[str, object]]:
+    one, smtp = found.environment, at.settings.smtp
+    name = one.sender_name or found.organization.name
+    address = one.sender_address or (smtp.sender if smtp else "no address yet")
+    days = one.pause_reminder_days
+    return [
+        ("mail server", f"{smtp.host}:{smtp.port}" if smtp else None),
+        ("  sender", f"{name} <{address}>"),
+        *((f"  subject {kind}", text) for kind, text in sorted((one.mail_subjects or {}).items())),
+        ("  pause reminder", f"{days} days before a pause ends" if days else "none"),
+    ]
+
+
+def _entry(at: Workshop, app_id: str) -> str:
+    return f"{at.settings.base_url}/cancel/{app_id}"
+
+
+def _life(seconds: int) -> str:
+    hours, rest = divmod(seconds, 3_600)
+    return f"{seconds // 60} min" if rest else f"{hours} h"
 
 
 @setup.command()
@@ -150,7 +205,7 @@ def contact(app_id: str, email: str | None, url: str | None) -> None:
     if email is None and url is None:
         raise click.UsageError("Give --email, --url or both.")
     with workshop() as at:
-        before = at.database.read_sync(service.describe, at.vault, app_id=app_id).environment
+        before = at.database.read_sync(accounts.get_environment, app_id)
         at.database.write_sync(
             service.set_contact,
             app_id=app_id,
@@ -170,7 +225,7 @@ def contact(app_id: str, email: str | None, url: str | None) -> None:
 def theme(app_id: str, fields: tuple[str, ...]) -> None:
     given = assignments(fields)
     with workshop() as at:
-        before = at.database.read_sync(service.describe, at.vault, app_id=app_id).environment
+        before = at.database.read_sync(accounts.get_environment, app_id)
         merged = {**before.theme, **{name: _number(value) for name, value in given.items()}}
         at.database.write_sync(
             service.set_theme,
@@ -198,6 +253,99 @@ def locale(app_id: str, tag: str) -> None:
     with workshop() as at:
         at.database.write_sync(service.set_locale, app_id=app_id, locale=tag)
     _done(app_id)
+
+
+@setup.command("time-zone")
+@click.argument("app_id")
+@click.argument("zone", required=False)
+@click.option("--off", is_flag=True, help="Times in UTC, where nothing is known of the customer's.")
+def time_zone(app_id: str, zone: str | None, off: bool) -> None:
+    """The clocks of receipts and reminders, where a customer's own are not known: Europe/Berlin."""
+    if off is (zone is not None):
+        raise click.UsageError("Give a time zone, or --off.")
+    with workshop() as at:
+        at.database.write_sync(service.set_time_zone, app_id=app_id, zone=zone)
+    _done(app_id)
+
+
+# --- The public entry and mail ---------------------------------------------------------------------------------------
+
+
+@setup.command()
+@click.argument("app_id")
+@click.option("--on/--off", "is_on", default=None, help="Off: the page only says how to reach you.")
+@click.option("--link-life", help="How long links live that are made by hand: 1h to 7d. At first 24h.")
+@click.option("--code-life", type=int, help="How many minutes a mailed code works: 5 to 15. At first 10.")
+def hosted(app_id: str, is_on: bool | None, link_life: str | None, code_life: int | None) -> None:
+    """The public address, where customers prove by a mailed code who they are."""
+    if is_on is None and link_life is None and code_life is None:
+        raise click.UsageError("Give --on or --off, --link-life or --code-life.")
+    with workshop() as at:
+        at.database.write_sync(
+            service.set_hosted,
+            app_id=app_id,
+            is_on=is_on,
+            link_life=span("link_life", link_life) if link_life is not None else None,
+            code_life=_minutes(code_life),
+        )
+    _done(app_id, f"Its address is {_entry(at, app_id)}.")
+
+
+@setup.command()
+@click.argument("app_id")
+@click.option("--name", help='Who customers see; "" takes it away: then it is the organization.')
+@click.option("--address", help='An address; "" takes it away: then it is that of SMTP_URL.')
+@click.option("--off", is_flag=True, help="Take both away.")
+def sender(app_id: str, name: str | None, address: str | None, off: bool) -> None:
+    """Who mails are from. The domain of the address must let your mail server send for it (SPF, DKIM, DMARC)."""
+    if off is (name is not None or address is not None):
+        raise click.UsageError("Give --name, --address or both; or --off.")
+    with workshop() as at:
+        before = at.database.read_sync(accounts.get_environment, app_id)
+        at.database.write_sync(
+            service.set_sender,
+            app_id=app_id,
+            name=None if off else _changed(before.sender_name, name),
+            address=None if off else _changed(before.sender_address, address),
+        )
+    _done(app_id, f"`leavewell mail test {app_id} TO` tries it out.")
+
+
+@setup.command(
+    epilog="What each kind knows: "
+    + "; ".join(
+        f"{kind} {' '.join(f'{{{name}}}' for name in sorted(SUBJECT_FIELDS[kind]))}" for kind in MailKind
+    )
+    + "."
+)
+@click.argument("app_id")
+@click.argument("kind")
+@click.argument("text", required=False)
+@click.option("--default", "is_default", is_flag=True, help="Take our words again.")
+def subject(app_id: str, kind: str, text: str | None, is_default: bool) -> None:
+    """The subject of one KIND of mail, such as `Your receipt {reference}`.
+
+    A mail that has no value for one of its braces gets our words instead.
+    """
+    if is_default is (text is not None):
+        raise click.UsageError("Give a text, or --default.")
+    with workshop() as at:
+        at.database.write_sync(service.set_subject, app_id=app_id, kind=kind, text=text)
+    _done(app_id)
+
+
+@setup.command("pause-reminder")
+@click.argument("app_id")
+@click.argument("days", type=int)
+def pause_reminder(app_id: str, days: int) -> None:
+    """How many DAYS before a pause ends customers are reminded: 0 to 14, at first 3. 0 reminds nobody."""
+    with workshop() as at:
+        at.database.write_sync(service.set_pause_reminder, app_id=app_id, days=days)
+    _done(app_id, "It holds for pauses that begin from now on.")
+
+
+def _minutes(count: int | None) -> timedelta | None:
+    return None if count is None else timedelta(minutes=min(max(count, 0), 1_000))
 
 
 def _changed(before: str | None, given: str | None) -> str | None:

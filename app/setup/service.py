@@ -4,7 +4,7 @@ wrong, and can be repeated: setting what is set changes nothing."""
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal, get_args
 
 from sqlmodel import Session
@@ -13,6 +13,8 @@ from app.accounts import queries as accounts_queries
 from app.accounts import service as accounts
 from app.adapters.billing import registry
 from app.adapters.billing.registry import PROVIDERS
+from app.adapters.clock import Clock
+from app.adapters.http import OutboundHttp
 from app.adapters.standard_webhooks import BadSecret, check_secrets
 from app.adapters.vault import Vault
 from app.connections import service as connections
@@ -24,6 +26,11 @@ from app.flows import service as flows
 from app.flows.starter import starter_flow
 from app.links.forms import LOCALE
 from app.links.origins import origin_of
+from app.mail.composing import LONGEST_NAME
+from app.mail.kinds import MailKind
+from app.mail.subjects import subject_problem
+from app.mail.typeset import one_line
+from app.sessions.proof import known_zone
 from app.settings import Network
 from app.setup.addresses import browser_problem, email_problem, normal_origins, outbound_problem
 from app.web.theme import parse_theme
@@ -32,6 +39,9 @@ ExitPolicy = Literal["always", "regulated"]
 
 EXIT_POLICIES: Final[tuple[str, ...]] = get_args(ExitPolicy)
 TIMEOUT_MS: Final = range(200, 5001)
+LINK_LIFE: Final = (timedelta(hours=1), timedelta(days=7))
+CODE_LIFE: Final = (timedelta(minutes=5), timedelta(minutes=15))
+PAUSE_REMINDER_DAYS: Final = range(15)
 MAX_NAME: Final = 100
 HIDDEN: Final = "(set, not shown)"
 _SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
@@ -47,6 +57,7 @@ class Description:
     has_customer_data_secret: bool
     active_keys: int
     flow: str | None
+    finds_by_email: bool
     todo: tuple[str, ...]
 
 
@@ -91,8 +102,10 @@ def ensure_key(db: Session, vault: Vault, *, app_id: str, now: datetime) -> str:
         return accounts.create_key(db, vault, app_id=app_id, now=now).secret
 
 
-def describe(db: Session, vault: Vault, *, app_id: str) -> Description:
-    """Raises EnvironmentNotFound."""
+def describe(
+    db: Session, vault: Vault, *, app_id: str, http: OutboundHttp, clock: Clock, has_mailer: bool
+) -> Description:
+    """Asks nobody; `has_mailer`: whether mail leaves this installation. Raises EnvironmentNotFound."""
     environment = accounts.get_environment(db, app_id)
     organization = db.get_one(Organization, environment.organization_id)
     published = flows_queries.find_published(db, organization.id)
@@ -100,6 +113,7 @@ def describe(db: Session, vault: Vault, *, app_id: str) -> Description:
     secrets = {field.name for field in kind.credential_fields if field.is_secret} if kind else set()
     config = connections.config_of(environment, vault)
     active = [key for key in accounts_queries.list_keys(db, app_id) if key.revoked_at is None]
+    finds_by_email = _finds_by_email(environment, vault=vault, http=http, clock=clock)
     return Description(
         organization=organization,
         environment=environment,
@@ -107,6 +121,7 @@ def describe(db: Session, vault: Vault, *, app_id: str) -> Description:
         has_customer_data_secret=environment.customer_data_secret is not None,
         active_keys=len(active),
         flow=f"version {published.number}, {published.definition.get('name', '')}" if published else None,
+        finds_by_email=finds_by_email,
         todo=tuple(
             hint
             for is_missing, hint in (
@@ -124,10 +139,39 @@ def describe(db: Session, vault: Vault, *, app_id: str) -> Description:
                     not (environment.contact_email or environment.contact_url),
                     f"Customers have nobody to ask: leavewell setup contact {app_id} --email …",
                 ),
+                (
+                    not has_mailer,
+                    "No mail leaves: customers can neither prove an address nor get receipts by mail. "
+                    "Set SMTP_URL.",
+                ),
+                (
+                    has_mailer and not environment.contact_email,
+                    f"Nobody of yours is mailed the requests that customers leave: "
+                    f"leavewell setup contact {app_id} --email …",
+                ),
+                (
+                    bool(config) and environment.hosted_enabled and not finds_by_email,
+                    f"Billing finds no customer by email, so the public entry only takes requests: "
+                    f"{_way_to_find(environment)}",
+                ),
             )
             if is_missing
         ),
     )
+
+
+def _finds_by_email(environment: Environment, *, vault: Vault, http: OutboundHttp, clock: Clock) -> bool:
+    try:
+        able = connections.capabilities(environment, vault=vault, http=http, clock=clock)
+    except InvalidInput:  # not connected yet
+        return False
+    return Capability.FIND_BY_EMAIL in able
+
+
+def _way_to_find(environment: Environment) -> str:
+    if environment.provider == "direct":
+        return f"leavewell setup provider {environment.app_id} direct … lookup_url=…"
+    return "this billing system has no such search."
 
 
 # --- One setter a subject ---------------------------------------------------------------------------------------------
@@ -259,10 +303,94 @@ def set_locale(db: Session, *, app_id: str, locale: str) -> Environment:
     return environment
 
 
+def set_time_zone(db: Session, *, app_id: str, zone: str | None) -> Environment:
+    """The clocks that receipts and reminders go by where nothing is known of the customer's; None: UTC alone."""
+    environment = accounts.get_environment(db, app_id)
+    known = zone and known_zone(zone)
+    is_wrong = zone is not None and not known
+    _raise(
+        _wrong("time_zone", "Must be an IANA time zone, such as Europe/Berlin or UTC." if is_wrong else None)
+    )
+    environment.time_zone = known
+    return environment
+
+
+# --- The public entry and mail ----------------------------------------------------------------------------------------
+
+
+def set_hosted(
+    db: Session,
+    *,
+    app_id: str,
+    is_on: bool | None = None,
+    link_life: timedelta | None = None,
+    code_life: timedelta | None = None,
+) -> Environment:
+    """Whether customers can prove who they are by email, how long links live that are made by hand, and how long
+    codes do. What is not given stays."""
+    environment = accounts.get_environment(db, app_id)
+    _raise(
+        _wrong("link_life", _outside(link_life, LINK_LIFE) and "Must be from 1h to 7d, such as 24h."),
+        _wrong("code_life", _outside(code_life, CODE_LIFE) and "Must be from 5 to 15 minutes."),
+    )
+    if is_on is not None:
+        environment.hosted_enabled = is_on
+    if link_life is not None:
+        environment.link_life_s = int(link_life.total_seconds())
+    if code_life is not None:
+        environment.code_life_s = int(code_life.total_seconds())
+    return environment
+
+
+def set_sender(db: Session, *, app_id: str, name: str | None, address: str | None) -> Environment:
+    """Who mails are from. Without a name the organization's stands there, without an address that of SMTP_URL."""
+    environment = accounts.get_environment(db, app_id)
+    is_name = name is None or (name.strip() != "" and one_line(name, LONGEST_NAME) == name)
+    _raise(
+        _wrong(
+            "name",
+            None
+            if is_name
+            else f"Must be 1 to {LONGEST_NAME} printable characters on one line, without needless spaces.",
+        ),
+        _wrong("address", address and email_problem(address)),
+    )
+    environment.sender_name = name
+    environment.sender_address = address
+    return environment
+
+
+def set_subject(db: Session, *, app_id: str, kind: str, text: str | None) -> Environment:
+    """The subject of one kind of mail; None takes ours again."""
+    environment = accounts.get_environment(db, app_id)
+    if kind not in set(MailKind):
+        _raise(_wrong("kind", f"Must be one of {', '.join(MailKind)}."))
+    _raise(_wrong("text", None if text is None else subject_problem(MailKind(kind), text)))
+    others = {name: own for name, own in (environment.mail_subjects or {}).items() if name != kind}
+    subjects = others if text is None else {**others, kind: text}
+    if (environment.mail_subjects or {}) != subjects:
+        environment.mail_subjects = subjects or None
+    return environment
+
+
+def set_pause_reminder(db: Session, *, app_id: str, days: int) -> Environment:
+    """How many days before a pause ends the customer is reminded; 0: not at all."""
+    environment = accounts.get_environment(db, app_id)
+    last = PAUSE_REMINDER_DAYS.stop - 1
+    is_fine = days in PAUSE_REMINDER_DAYS
+    _raise(_wrong("days", None if is_fine else f"Must be from 0 to {last} days; 0 reminds nobody."))
+    environment.pause_reminder_days = days
+    return environment
+
+
+def _outside(span: timedelta | None, bounds: tuple[timedelta, timedelta]) -> bool:
+    return span is not None and not bounds[0] <= span <= bounds[1]
+
+
 _TIMEOUT_PROBLEM: Final = f"Must be from {TIMEOUT_MS.start} to {TIMEOUT_MS.stop - 1} milliseconds."
 
 
-def _wrong(field: str, problem: str | None) -> FieldError | None:
+def _wrong(field: str, problem: str | Literal[False] | None) -> FieldError | None:
     return FieldError(field, problem) if problem else None
 
 
