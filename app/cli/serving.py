@@ -111,14 +111,24 @@ def reseal() -> None:
             answers, unreadable, last = answers + batch.resealed, unreadable + batch.unreadable, batch.last
             if last is None:
                 break
+        mails = lost_mails = 0
+        after = None
+        while True:
+            owed = at.database.write_sync(sealing.reseal_mails, at.vault, after=after)
+            mails, lost_mails, after = mails + owed.resealed, lost_mails + owed.unreadable, owed.last
+            if after is None:
+                break
     pairs(
         [
             ("API keys", done.api_keys),
             ("connection secrets", done.connections),
             ("receipt keys", done.receipt_keys),
             ("kept answers", answers),
+            ("owed mails", mails),
         ]
     )
+    if lost_mails:
+        remark(f"{lost_mails} owed mails open with none of the secrets. They will not be sent.")
     if done.lost_receipt_keys:
         remark(
             f"{done.lost_receipt_keys} receipt keys open with none of the secrets. They sign nothing any more; "

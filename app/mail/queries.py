@@ -53,6 +53,14 @@ def settle(
     return db.connection().execute(settled).first() is not None
 
 
+def list_owed(db: Session, *, after: str | None, limit: int) -> list[Mail]:
+    """Of every environment, in the order of their ids, from behind `after` on; held until the transaction ends."""
+    statement = select(Mail).where(Mail.status == MailStatus.PENDING)
+    if after is not None:
+        statement = statement.where(Mail.id > after)
+    return list(db.exec(statement.order_by(col(Mail.id)).limit(limit).with_for_update()))
+
+
 def find_mail(db: Session, *, app_id: str, mail_id: str) -> Mail | None:
     """Another environment's mail is not found."""
     return db.exec(select(Mail).where(Mail.id == mail_id, Mail.app_id == app_id)).first()

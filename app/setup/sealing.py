@@ -8,6 +8,7 @@ from sqlmodel import Session
 from app.accounts import queries as accounts
 from app.adapters.vault import SealBroken, Vault
 from app.links import queries as links
+from app.mail import queries as mail
 from app.receipts import queries as receipts
 
 MOST_AT_ONCE: Final = 500
@@ -30,6 +31,15 @@ class ResealedAnswers:
     resealed: int
     unreadable: int
     last: tuple[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResealedMails:
+    """A batch of mails that are still to be sent; `last` as above."""
+
+    resealed: int
+    unreadable: int
+    last: str | None
 
 
 def reseal(db: Session, vault: Vault) -> Resealed:
@@ -74,3 +84,16 @@ def reseal_answers(db: Session, vault: Vault, *, after: tuple[str, str] | None =
     is_end = len(records) < MOST_AT_ONCE
     last = None if is_end else (records[-1].app_id, records[-1].key_sha256)
     return ResealedAnswers(len(records) - unreadable, unreadable, last)
+
+
+def reseal_mails(db: Session, vault: Vault, *, after: str | None = None) -> ResealedMails:
+    """The same for a batch of the mails that are owed. One that no secret opens is given up when it is due."""
+    mails = mail.list_owed(db, after=after, limit=MOST_AT_ONCE)
+    unreadable = 0
+    for one in mails:
+        try:
+            one.data_encrypted = vault.seal(vault.open(one.data_encrypted or ""))
+        except SealBroken:
+            unreadable += 1
+    last = mails[-1].id if len(mails) == MOST_AT_ONCE else None
+    return ResealedMails(len(mails) - unreadable, unreadable, last)

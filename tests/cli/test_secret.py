@@ -12,6 +12,9 @@ from app.adapters.vault import SealBroken, Vault
 from app.db.database import Database
 from app.db.tables.links import IdempotencyRecord
 from app.links.idempotency import Answer, IdempotencyKey, keep_answer
+from app.mail import queries as mails
+from app.mail.kinds import MailKind
+from app.mail.service import enqueue
 from app.receipts import queries as receipts
 from app.setup import sealing
 from tests.cli.conftest import Run
@@ -27,6 +30,7 @@ def sealed(database: Database, app_id: str) -> list[str]:
     kept = database.read_sync(lambda db: list(db.exec(select(IdempotencyRecord))))
     found = [environment.provider_config, environment.customer_data_secret]
     found += [key.key_encrypted for key in keys] + [record.response_encrypted for record in kept]
+    found += [one.data_encrypted or "" for one in database.write_sync(mails.list_owed, after=None, limit=99)]
     found += [key.private_key_encrypted for key in database.read_sync(receipts.list_keys)]
     return [text for text in found if text]
 
@@ -35,6 +39,19 @@ def keep(database: Database, secret: str, app_id: str, name: str) -> None:
     key = IdempotencyKey(key_sha256=name, body_sha256="b")
     answer = Answer(201, "{}")
     database.write_sync(keep_answer, Vault([secret]), app_id=app_id, key=key, answer=answer, now=NOW)
+
+
+def owe(database: Database, secret: str, app_id: str) -> None:
+    database.write_sync(
+        enqueue,
+        Vault([secret]),
+        app_id=app_id,
+        kind=MailKind.TEST,
+        recipient="ben@example.com",
+        locale="en",
+        data={},
+        now=NOW,
+    )
 
 
 @pytest.fixture
@@ -52,6 +69,7 @@ def stocked(run: Run, app_id: str, database: Database) -> str:
         assert run(*command, LEAVEWELL_SECRET=OLD_SECRET).code == 0, command
     for number in range(5):
         keep(database, OLD_SECRET, app_id, f"key-{number}")
+        owe(database, OLD_SECRET, app_id)
     return app_id
 
 
@@ -66,6 +84,7 @@ def test_everything_stored_opens_with_the_new_secret_alone(
         "connection secrets  2",
         "receipt keys        1",
         "kept answers        5",
+        "owed mails          5",
     ]
     assert (done.code, done.err) == (0, "")
     assert [Vault([SECRET]).open(text) for text in sealed(database, stocked)] == old
@@ -89,6 +108,13 @@ def test_a_kept_answer_that_no_secret_opens_stays_and_is_told(
     assert done.err.startswith("1 kept answers open with none of the secrets.")
     with pytest.raises(SealBroken):
         [Vault([SECRET]).open(text) for text in sealed(database, stocked)]
+
+
+def test_an_owed_mail_that_no_secret_opens_is_told(run: Run, stocked: str, database: Database) -> None:
+    owe(database, "a-secret-nobody-has-any-more-0123456789-abcdef", stocked)
+    done = run("secret", "reseal", LEAVEWELL_SECRET=f"{SECRET} {OLD_SECRET}")
+    assert "owed mails          5" in done.out
+    assert done.err.startswith("1 owed mails open with none of the secrets.")
 
 
 def test_a_lost_receipt_key_is_told_and_keeps_nothing_else_from_being_sealed(
