@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from app.core.calendar import parse_moment
-from app.core.receipt import charge_from_wire, price_from_wire, summary_in
-from app.core.summary import Charge, Price
+from app.core.receipt import ReceiptStatus, ReceiptType, charge_from_wire, price_from_wire, summary_in
+from app.core.summary import Charge, Price, Summary
 from app.mail.kinds import MailKind
 from app.mail.typeset import lines_of, one_line, plain
 from app.web.copy import Copy
@@ -112,8 +112,8 @@ def _not_found(data: Mapping[str, Any], pen: Pen) -> Letter:
 def receipt_words(content: Mapping[str, Any], pen: Pen) -> tuple[str, str]:
     """Title and lead of a receipt, wherever it is shown: what was asked for, and what became of it."""
     kind, status, facts, zone = content["type"], content["status"], content["facts"], content["timeZone"]
-    is_over = status == "confirmed" and (facts["endsNow"] or not facts["endsAt"])
-    manner = "over" if kind == "cancellation" and is_over else status
+    is_over = status == ReceiptStatus.CONFIRMED and (facts["endsNow"] or not facts["endsAt"])
+    manner = "over" if kind == ReceiptType.CANCELLATION and is_over else status
     args = {
         "brand": pen.brand,
         "plan": _name(content["plan"]) or pen.t("words.subscription"),
@@ -169,8 +169,10 @@ def _until(content: Mapping[str, Any], pen: Pen) -> str | None:
 
 
 def _receipt_facts(content: Mapping[str, Any], pen: Pen) -> tuple[Fact, ...]:
-    """The rows of the receipt's page, in its order."""
+    """The rows of the receipt's page, in its order. What came to nothing has no figures: none of them holds."""
     known, t, zone = summary_in(content), pen.t, content["timeZone"]
+    if content["status"] == ReceiptStatus.FAILED:
+        known = Summary(plan=known.plan)
     rows = [
         Fact(t("facts.plan"), _name(known.plan)) if known.plan else None,
         Fact(t("facts.new_plan"), _name(known.new_plan)) if known.new_plan else None,
@@ -182,7 +184,7 @@ def _receipt_facts(content: Mapping[str, Any], pen: Pen) -> tuple[Fact, ...]:
         pen.at(t("facts.trial_ends"), known.trial_ends_at, zone, is_strong=True)
         if known.trial_ends_at
         else None,
-        _end(known.ends_at, content, pen),
+        _end(known.ends_at, content, pen) if content["status"] != ReceiptStatus.FAILED else None,
         pen.at(t("receipt.rows.requestedAt"), parse_moment(content["requestedAt"]), zone),
         pen.at(t("receipt.rows.confirmedAt"), parse_moment(content["confirmedAt"]), zone)
         if content["confirmedAt"]

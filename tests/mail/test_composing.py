@@ -306,6 +306,13 @@ def test_a_receipt_says_in_words_what_was_asked_and_what_came_of_it(kind: str, s
     assert has_ended == (kind == "cancellation" and status == "confirmed")
 
 
+@pytest.mark.parametrize("kind", FACTS)
+def test_a_receipt_of_what_came_to_nothing_promises_nothing(kind: str) -> None:
+    said = GALLERY[f"receipt-{kind}-failed"].text().partition("What was offered")[0]
+    assert "$" not in said
+    assert not re.search(r"202[67]", said.replace("21 November 2026", ""))
+
+
 def test_a_receipt_has_what_was_promised() -> None:
     text = " ".join(GALLERY["receipt-discount-confirmed"].text().split())
     for fact in (
