@@ -3,7 +3,7 @@
 The one module of the demo that changes Leavewell's database; what is there already is kept.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,8 @@ from app.connections import service as connections
 from app.db.tables.accounts import Environment, Organization
 from app.flows import files
 from app.flows import service as flows
+from app.settings import Network
+from app.setup import service as setup
 from demo.run import Billing, MerchantSecrets, Provider
 from demo.shop.config import MODES, SUPPORT_EMAIL, Keys, Mode
 
@@ -43,7 +45,13 @@ class Merchant:
 
 
 def provision(
-    db: Session, merchant: Merchant, *, vault: Vault, http: OutboundHttp, clock: Clock
+    db: Session,
+    merchant: Merchant,
+    *,
+    vault: Vault,
+    http: OutboundHttp,
+    clock: Clock,
+    allowed: Sequence[Network],
 ) -> Mapping[Mode, Keys]:
     """Bring the organization to what the demo needs and return its App IDs and keys. One unit of work."""
     now = clock.now()
@@ -52,10 +60,10 @@ def provision(
         organization = accounts.create_organization(db, name="Northwind Notes", slug=SLUG, now=now)
     environments = accounts_queries.list_environments(db, organization.id)
     for environment in environments:
-        _connect(db, environment, merchant, vault=vault, now=now)
+        _connect(db, environment, merchant, vault=vault, allowed=allowed, now=now)
     _publish(db, organization, environments, vault=vault, http=http, clock=clock)
     return {
-        mode: Keys(environment.app_id, _key_of(db, environment, vault=vault, now=now))
+        mode: Keys(environment.app_id, setup.ensure_key(db, vault, app_id=environment.app_id, now=now))
         for mode in MODES
         for environment in environments
         if environment.mode == mode
@@ -63,23 +71,33 @@ def provision(
 
 
 def _connect(
-    db: Session, environment: Environment, merchant: Merchant, *, vault: Vault, now: datetime
+    db: Session,
+    environment: Environment,
+    merchant: Merchant,
+    *,
+    vault: Vault,
+    allowed: Sequence[Network],
+    now: datetime,
 ) -> None:
     """Where the merchant is reached; its port and its billing service's may be other ones than last time."""
-    home = merchant.origins[0]
-    environment.customer_data_url = f"{home}/demo/leavewell/customer-data"
-    environment.return_url = f"{home}/demo/billing"
-    environment.return_origins = list(merchant.origins)
-    environment.contact_email = SUPPORT_EMAIL
-    environment.theme = dict(THEME)
-    config = _config(environment.mode, merchant)
-    is_same = (
-        environment.provider == merchant.provider and connections.config_of(environment, vault) == config
+    app_id, home = environment.app_id, merchant.origins[0]
+    setup.set_customer_data(
+        db, vault, app_id=app_id, url=f"{home}/demo/leavewell/customer-data", allowed=allowed
     )
-    if not is_same:
-        connections.save(
-            db, vault, app_id=environment.app_id, provider=merchant.provider, config=config, now=now
-        )
+    setup.set_return_url(
+        db, app_id=app_id, url=f"{home}/demo/billing", origins=merchant.origins, allowed=allowed
+    )
+    setup.set_contact(db, app_id=app_id, email=SUPPORT_EMAIL, url=environment.contact_url, allowed=allowed)
+    setup.set_theme(db, app_id=app_id, theme=THEME)
+    setup.set_provider(
+        db,
+        vault,
+        app_id=app_id,
+        provider=merchant.provider,
+        config=_config(environment.mode, merchant),
+        allowed=allowed,
+        now=now,
+    )
 
 
 def _config(mode: str, merchant: Merchant) -> dict[str, str]:
@@ -91,13 +109,6 @@ def _config(mode: str, merchant: Merchant) -> dict[str, str]:
         "action_secret": merchant.action_secret("live" if mode == "live" else "test"),
         "lookup_url": f"{home}/demo/leavewell/lookup",
     }
-
-
-def _key_of(db: Session, environment: Environment, *, vault: Vault, now: datetime) -> str:
-    """The environment's oldest key that still works; a first one where there is none."""
-    if all(key.revoked_at is not None for key in accounts_queries.list_keys(db, environment.app_id)):
-        return accounts.create_key(db, vault, app_id=environment.app_id, now=now).secret
-    return accounts.signing_key(db, vault, app_id=environment.app_id, minted_with=None)
 
 
 def _publish(
