@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,5 +81,30 @@ CUSTOMERS = (
 )
 
 
+# Whoever signed up twice, with one address: to the shop one person, to its billing two customers.
+SECOND_ACCOUNT: Final = DemoCustomer(
+    id="cus_emil_work",
+    name="Emil Santos",
+    email="emil@example.com",
+    country="US",
+    blurb="Emil's other account, which his work pays for: Lite, yearly.",
+    attributes=_attributes("Lite", tenure_months=8, notes=52),
+)
+BILLED: Final = (*CUSTOMERS, SECOND_ACCOUNT)
+
+# For the way out without signing in: whose address it is worth to try, and why.
+ADDRESSES: Final = (
+    ("ben@example.com", "one subscription"),
+    ("emil@example.com", "two accounts, three subscriptions"),
+    ("nobody@example.com", "nobody we know"),
+)
+
+
 def find_customer(customer_id: str) -> DemoCustomer | None:
+    """One of the six who can sign in."""
     return next((customer for customer in CUSTOMERS if customer.id == customer_id), None)
+
+
+def find_billed(customer_id: str) -> DemoCustomer | None:
+    """Anybody whom billing knows."""
+    return next((customer for customer in BILLED if customer.id == customer_id), None)

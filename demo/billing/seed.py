@@ -1,4 +1,4 @@
-"""What the billing system knows when the demo first starts: a price list and six customers."""
+"""What the billing system knows when the demo first starts: a price list and seven customers."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from demo.billing.actions import Catalog
 from demo.billing.store import Store
 from demo.billing.timeline import Document, add_months, period_at, write_moment
-from demo.customers import CUSTOMERS
+from demo.customers import BILLED
 
 MODES = ("live", "test")
 CURRENCY = "USD"
@@ -56,13 +56,13 @@ CATALOG = Catalog(
 
 
 def seed(store: Store, now: datetime) -> None:
-    """Fill an empty store, both modes alike; what is there already stays. Dates are relative to `now`."""
+    """Put there who is missing, both modes alike; what is there already stays. Dates are relative to `now`."""
     now = now.replace(second=0, microsecond=0)
     for mode in MODES:
-        if store.find_customer(mode, CUSTOMERS[0].id) is not None:
-            continue
-        store.put_catalog(mode, CATALOG)
-        for customer in CUSTOMERS:
+        missing = [customer for customer in BILLED if store.find_customer(mode, customer.id) is None]
+        if len(missing) == len(BILLED):
+            store.put_catalog(mode, CATALOG)
+        for customer in missing:
             first_name, _, last_name = customer.name.partition(" ")
             document = {
                 "id": customer.id,
@@ -92,6 +92,8 @@ def subscriptions_of(customer_id: str, now: datetime) -> list[Document]:
                 _active("sub_emil_pro", customer_id, PRO, _ago(now, months=11, days=15), now),
                 _active("sub_emil_publish", customer_id, PUBLISH, _ago(now, months=5, days=2), now),
             ]
+        case "cus_emil_work":
+            return [_active("sub_emil_work_lite", customer_id, LITE_YEARLY, _ago(now, months=8, days=6), now)]
         case "cus_farah":
             return [_active("sub_farah_pro", customer_id, PRO, _ago(now, months=14, days=12), now)]
     return []
