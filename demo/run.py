@@ -98,10 +98,15 @@ def keep_secret(file: Path) -> str:
 
 def write_atomically(file: Path, lines: Mapping[str, str]) -> None:
     """Write `NAME=value` lines, for its owner's eyes; a reader sees the old file or the new one, never half."""
+    replace_file(file, "".join(f"{name}={value}\n" for name, value in lines.items()).encode())
+
+
+def replace_file(file: Path, content: bytes) -> None:
+    """The same for any content."""
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        stream.writelines(f"{name}={value}\n" for name, value in lines.items())
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
     draft.replace(file)

@@ -20,6 +20,7 @@ from app.main import create_app
 from app.settings import Settings, SettingsError
 from app.web.edge import has_large_head, refuse_head
 from demo.customers import CUSTOMERS
+from demo.mailbox import Mailbox
 from demo.provision import Merchant, provision
 from demo.run import HOST, Billing, CannotStart, MerchantSecrets, Options, write_atomically
 from demo.shop.app import create_shop
@@ -42,7 +43,10 @@ def serve(
 ) -> None:
     """Set up, serve until a signal comes, and call `announce` once customers can be served. Raises CannotStart."""
     settings = _settings(options)
-    leavewell = create_app(settings)  # first, for it sets up the log; it opens nothing before it is served
+    mailbox = None if settings.smtp else Mailbox(options.folder / "mail")
+    leavewell = create_app(
+        settings, mailer=mailbox
+    )  # first, for it sets up the log; it opens nothing before it is served
     merchant = Merchant(
         origins=(options.url, f"http://localhost:{options.port}"),
         provider=options.provider,
@@ -60,6 +64,7 @@ def serve(
             keys=keys,
             action_secrets={mode: merchant.action_secret(mode) for mode in MODES},
             sends_billing_data=options.provider == "direct",
+            mail=mailbox or (settings.smtp.host if settings.smtp else ""),
         )
     )
     doors = HeldUntilReady(Doors(leavewell, shop))
@@ -153,7 +158,14 @@ async def _set_up(settings: Settings, merchant: Merchant) -> Mapping[Mode, Keys]
     try:
         await database.connect()
         vault = Vault(settings.secrets)
-        return await database.write(provision, merchant, vault=vault, http=http, clock=SystemClock())
+        return await database.write(
+            provision,
+            merchant,
+            vault=vault,
+            http=http,
+            clock=SystemClock(),
+            allowed=settings.allowed_networks,
+        )
     finally:
         await http.aclose()
         await database.close()

@@ -18,11 +18,13 @@ from demo.shop.forms import is_from_elsewhere
 from demo.shop.hooks import actions, customer_data, lookup
 from demo.shop.journal import Journal
 from demo.shop.leavewell import Leavewell
+from demo.shop.mail import attachment, letter, letter_html, letter_source, mailbox
 from demo.shop.pages import (
     backstage,
     billing,
     cancel,
     front_door,
+    help_article,
     notes,
     sign_in,
     sign_out,
@@ -77,6 +79,12 @@ def create_shop(
             cancel,
             take_back,
             backstage,
+            help_article,
+            mailbox,
+            letter,
+            letter_html,
+            letter_source,
+            attachment,
             customer_data,
             actions,
             lookup,

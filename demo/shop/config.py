@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeGuard
 
+from demo.mailbox import Mailbox
+
 Mode = Literal["test", "live"]
 MODES: Final[tuple[Mode, ...]] = ("test", "live")
 
@@ -30,6 +32,7 @@ class ShopConfig:
     `origins` are the addresses that the shop answers on; the first is used where a request names another one.
     `action_secrets` (`whsec_…`) and `sends_billing_data` are for Leavewell's `direct` provider: it has no
     billing system to look in, so each link is minted with customer and subscriptions in Direct shapes.
+    `mail` is where Leavewell's mails arrive: a mailbox to look into, or the name of a server that has none here.
     """
 
     origins: tuple[str, ...]
@@ -40,4 +43,5 @@ class ShopConfig:
     keys: Mapping[Mode, Keys]
     action_secrets: Mapping[Mode, str]
     sends_billing_data: bool = False
+    mail: Mailbox | str = ""
     support_email: str = SUPPORT_EMAIL

@@ -7,7 +7,7 @@ from litestar import HttpMethod, Response, post, route
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
-from demo.customers import CUSTOMERS, DemoCustomer, find_customer
+from demo.customers import ADDRESSES, CUSTOMERS, DemoCustomer, find_customer
 from demo.shop.billing import BillingDown, BillingRefused
 from demo.shop.config import is_mode
 from demo.shop.desk import Desk, ShopRequest, desk_of
@@ -211,5 +211,18 @@ async def backstage(request: ShopRequest) -> Answer:
         app_id=keys.app_id,
         leavewell_url=desk.config.leavewell_url,
         provider="direct" if desk.config.sends_billing_data else "demo",
+        **desk.frame(request),
+    )
+
+
+@route("/demo/help/cancel-without-signing-in", http_method=_READ)
+async def help_article(request: ShopRequest) -> Answer:
+    """As a help centre has it: the way out for whoever cannot sign in, the same address for everybody."""
+    desk = desk_of(request)
+    keys = desk.config.keys[desk.visit(request).mode]
+    return desk.pages.page(
+        "help.html",
+        entry_url=f"{desk.config.leavewell_url}/cancel/{keys.app_id}",
+        to_try=ADDRESSES,
         **desk.frame(request),
     )

@@ -1,9 +1,10 @@
 """The shop's pages: its own templates, its own headers. Knows no route and no customer."""
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Response
@@ -12,6 +13,25 @@ from litestar.datastructures import Cookie
 from demo.shop.formats import day, stamp
 
 HERE: Final = Path(__file__).parent
+
+# A mail comes from outside. Whatever is in it: no script runs, nothing is fetched or sent, no form goes anywhere, and
+# it is nobody's origin. Its links work when somebody presses them, and open in place of the page around it.
+_MAIL_SANDBOX: Final = "allow-top-navigation-by-user-activation"
+_MAIL_POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+    f"frame-ancestors 'self'; sandbox {_MAIL_SANDBOX}"
+)
+# Before the mail's own head: a parser puts it into that. The policy does not speak of meta and link, which go.
+_MAIL_START: Final = '<!doctype html><base target="_top">'
+_REACHES_OUT: Final = re.compile(r"<\s*(link|base)\b[^>]*>|<\s*meta\b[^>]*http-equiv[^>]*>", re.IGNORECASE)
+
+
+_HEADERS: Final = {
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+    "x-dns-prefetch-control": "off",
+}
 
 
 class Pages:
@@ -27,20 +47,17 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.globals["style_version"] = _fingerprint(HERE / "static" / "shop.css")
+        self._templates.globals["mail_sandbox"] = _MAIL_SANDBOX
         self._templates.filters |= {"day": day, "stamp": stamp}
         origin = urlsplit(leavewell_url)
         # The cancel button posts to us and is redirected to Leavewell: a browser follows a form's redirect
         # only to where the page's own policy lets forms go.
         policy = (
-            "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; "
+            "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; base-uri 'none'; "
+            "frame-ancestors 'none'; "
             f"form-action 'self' {origin.scheme}://{origin.netloc}"
         )
-        self._headers = {
-            "content-security-policy": policy,
-            "referrer-policy": "no-referrer",
-            "x-content-type-options": "nosniff",
-            "cache-control": "no-store",
-        }
+        self._headers = {**_HEADERS, "content-security-policy": policy}
 
     def page(
         self, template: str, *, status: int = 200, cookies: list[Cookie] | None = None, **context: Any
@@ -50,6 +67,28 @@ class Pages:
         return Response(
             html, status_code=status, media_type="text/html", headers=self._headers, cookies=cookies or []
         )
+
+
+def mail_body(html: str) -> Response[str]:
+    """The HTML of a mail as a document of its own, for a frame."""
+    return Response(
+        _MAIL_START + _REACHES_OUT.sub("", html),
+        media_type="text/html",
+        headers={**_HEADERS, "content-security-policy": _MAIL_POLICY},
+    )
+
+
+def download(content: bytes, *, name: str, media_type: str = "application/octet-stream") -> Response[bytes]:
+    """A file to be kept, never to be shown in the shop's name."""
+    return Response(
+        content,
+        media_type=media_type,
+        headers={
+            **_HEADERS,
+            "content-security-policy": "default-src 'none'; sandbox",
+            "content-disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
+        },
+    )
 
 
 def _fingerprint(file: Path) -> str:
