@@ -4,17 +4,29 @@ import asyncio
 import errno
 import secrets
 import socket
+from typing import Protocol, TypeVar
 
 import click
 import uvicorn
 
-from app.cli.console import Failed, check_schema, pairs, read_settings, remark, say, workshop
+from app.adapters.vault import Vault
+from app.cli.console import Failed, Workshop, check_schema, pairs, read_settings, remark, say, workshop
 from app.db import schema
+from app.db.database import Session
 from app.main import create_app, run_worker
 from app.setup import sealing
+from app.setup.sealing import ResealedBatch
 
 BACKLOG = 2048
 LAST_REQUESTS_S = 10  # how long a stopping server lets its requests finish
+
+Place = TypeVar("Place")
+
+
+class ResealBatch(Protocol[Place]):
+    """One unit of work of resealing, from behind a place on."""
+
+    def __call__(self, db: Session, vault: Vault, *, after: Place | None = None) -> ResealedBatch[Place]: ...
 
 
 @click.command()
@@ -104,20 +116,9 @@ def reseal() -> None:
     """Encrypt what is stored with the first secret of LEAVEWELL_SECRET."""
     with workshop() as at:
         done = at.database.write_sync(sealing.reseal, at.vault)
-        answers = unreadable = 0
-        last = None
-        while True:
-            batch = at.database.write_sync(sealing.reseal_answers, at.vault, after=last)
-            answers, unreadable, last = answers + batch.resealed, unreadable + batch.unreadable, batch.last
-            if last is None:
-                break
-        mails = lost_mails = 0
-        after = None
-        while True:
-            owed = at.database.write_sync(sealing.reseal_mails, at.vault, after=after)
-            mails, lost_mails, after = mails + owed.resealed, lost_mails + owed.unreadable, owed.last
-            if after is None:
-                break
+        answers, lost_answers = _in_batches(at, sealing.reseal_answers)
+        mails, lost_mails = _in_batches(at, sealing.reseal_mails)
+        codes, lost_codes = _in_batches(at, sealing.reseal_verifications)
     pairs(
         [
             ("API keys", done.api_keys),
@@ -125,6 +126,7 @@ def reseal() -> None:
             ("receipt keys", done.receipt_keys),
             ("kept answers", answers),
             ("owed mails", mails),
+            ("codes", codes),
         ]
     )
     if lost_mails:
@@ -134,7 +136,23 @@ def reseal() -> None:
             f"{done.lost_receipt_keys} receipt keys open with none of the secrets. They sign nothing any more; "
             "what they signed stays valid."
         )
-    if unreadable:
+    if lost_answers:
         remark(
-            f"{unreadable} kept answers open with none of the secrets. They are forgotten within 24 hours."
+            f"{lost_answers} kept answers open with none of the secrets. They are forgotten within 24 hours."
         )
+    if lost_codes:
+        remark(
+            f"{lost_codes} codes open with none of the secrets. Who waits for one has to ask for another; "
+            "they are forgotten within 24 hours."
+        )
+
+
+def _in_batches(at: Workshop, reseal_batch: ResealBatch[Place]) -> tuple[int, int]:
+    """How many were encrypted anew, and how many no secret opens."""
+    resealed = unreadable = 0
+    last: Place | None = None
+    while True:
+        batch = at.database.write_sync(reseal_batch, at.vault, after=last)
+        resealed, unreadable, last = resealed + batch.resealed, unreadable + batch.unreadable, batch.last
+        if last is None:
+            return resealed, unreadable

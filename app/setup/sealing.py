@@ -1,7 +1,7 @@
 """Re-encrypts what is stored with the first secret of the ring, so that the others can be dropped."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from sqlmodel import Session
 
@@ -10,8 +10,11 @@ from app.adapters.vault import SealBroken, Vault
 from app.links import queries as links
 from app.mail import queries as mail
 from app.receipts import queries as receipts
+from app.verify import queries as verify
 
 MOST_AT_ONCE: Final = 500
+
+Place = TypeVar("Place")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,21 +28,12 @@ class Resealed:
 
 
 @dataclass(frozen=True, slots=True)
-class ResealedAnswers:
-    """A batch of kept answers; `last` is where the next one begins, None behind the end."""
+class ResealedBatch(Generic[Place]):
+    """A batch of what a busy day has many of; `last` is where the next one begins, None behind the end."""
 
     resealed: int
     unreadable: int
-    last: tuple[str, str] | None
-
-
-@dataclass(frozen=True, slots=True)
-class ResealedMails:
-    """A batch of mails that are still to be sent; `last` as above."""
-
-    resealed: int
-    unreadable: int
-    last: str | None
+    last: Place | None
 
 
 def reseal(db: Session, vault: Vault) -> Resealed:
@@ -71,7 +65,9 @@ def _reseal_receipt_keys(db: Session, vault: Vault) -> tuple[int, int]:
     return len(keys) - lost, lost
 
 
-def reseal_answers(db: Session, vault: Vault, *, after: tuple[str, str] | None = None) -> ResealedAnswers:
+def reseal_answers(
+    db: Session, vault: Vault, *, after: tuple[str, str] | None = None
+) -> ResealedBatch[tuple[str, str]]:
     """The same for a batch of the answers kept for `Idempotency-Key`: a busy day has many, and minting goes on
     meanwhile. One that no secret opens stays, for to forget it would be to mint a second link."""
     records = links.list_idempotency(db, after=after, limit=MOST_AT_ONCE)
@@ -83,10 +79,10 @@ def reseal_answers(db: Session, vault: Vault, *, after: tuple[str, str] | None =
             unreadable += 1
     is_end = len(records) < MOST_AT_ONCE
     last = None if is_end else (records[-1].app_id, records[-1].key_sha256)
-    return ResealedAnswers(len(records) - unreadable, unreadable, last)
+    return ResealedBatch(len(records) - unreadable, unreadable, last)
 
 
-def reseal_mails(db: Session, vault: Vault, *, after: str | None = None) -> ResealedMails:
+def reseal_mails(db: Session, vault: Vault, *, after: str | None = None) -> ResealedBatch[str]:
     """The same for a batch of the mails that are owed. One that no secret opens is given up when it is due."""
     mails = mail.list_owed(db, after=after, limit=MOST_AT_ONCE)
     unreadable = 0
@@ -96,4 +92,23 @@ def reseal_mails(db: Session, vault: Vault, *, after: str | None = None) -> Rese
         except SealBroken:
             unreadable += 1
     last = mails[-1].id if len(mails) == MOST_AT_ONCE else None
-    return ResealedMails(len(mails) - unreadable, unreadable, last)
+    return ResealedBatch(len(mails) - unreadable, unreadable, last)
+
+
+def reseal_verifications(db: Session, vault: Vault, *, after: str | None = None) -> ResealedBatch[str]:
+    """The same for a batch of codes, and of the customers found for them. What no secret opens stays; whoever asked
+    has to ask for another code."""
+    rows = verify.list_sealed(db, after=after, limit=MOST_AT_ONCE)
+    unreadable = 0
+    for row in rows:
+        try:
+            row.code_encrypted = _again(vault, row.code_encrypted)
+            row.found_encrypted = _again(vault, row.found_encrypted)
+        except SealBroken:
+            unreadable += 1
+    last = rows[-1].id if len(rows) == MOST_AT_ONCE else None
+    return ResealedBatch(len(rows) - unreadable, unreadable, last)
+
+
+def _again(vault: Vault, sealed: str | None) -> str | None:
+    return None if sealed is None else vault.seal(vault.open(sealed))

@@ -71,6 +71,16 @@ def count_mails(db: Session, verification_id: str) -> int:
     return db.exec(select(func.count()).select_from(Mail).where(Mail.subject_id == verification_id)).one()
 
 
+def list_sealed(db: Session, *, after: str | None, limit: int) -> list[Verification]:
+    """Those with a code or customers in them, in the order of their ids, from behind `after` on; held until the
+    transaction ends."""
+    has_any = col(Verification.code_encrypted).is_not(None) | col(Verification.found_encrypted).is_not(None)
+    statement = select(Verification).where(has_any)
+    if after is not None:
+        statement = statement.where(Verification.id > after)
+    return list(db.exec(statement.order_by(col(Verification.id)).limit(limit).with_for_update()))
+
+
 def forget(db: Session, *, now: datetime, limit: int) -> int:
     """Delete verifications that are over, with code and customers found, the oldest first."""
     over = (

@@ -1,6 +1,6 @@
 """Changing LEAVEWELL_SECRET: everything stored is encrypted anew, so that the old one can go."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlmodel import select
@@ -9,14 +9,17 @@ from app.accounts import queries as accounts
 from app.accounts import service
 from app.adapters.standard_webhooks import new_secret
 from app.adapters.vault import SealBroken, Vault
-from app.db.database import Database
+from app.db.base import new_id
+from app.db.database import Database, Session
 from app.db.tables.links import IdempotencyRecord
+from app.db.tables.verifications import Verification
 from app.links.idempotency import Answer, IdempotencyKey, keep_answer
 from app.mail import queries as mails
 from app.mail.kinds import MailKind
 from app.mail.service import enqueue
 from app.receipts import queries as receipts
 from app.setup import sealing
+from app.verify import queries as verify
 from tests.cli.conftest import Run
 from tests.support.apps import OLD_SECRET, SECRET
 
@@ -32,6 +35,8 @@ def sealed(database: Database, app_id: str) -> list[str]:
     found += [key.key_encrypted for key in keys] + [record.response_encrypted for record in kept]
     found += [one.data_encrypted or "" for one in database.write_sync(mails.list_owed, after=None, limit=99)]
     found += [key.private_key_encrypted for key in database.read_sync(receipts.list_keys)]
+    for one in database.write_sync(verify.list_sealed, after=None, limit=99):
+        found += [one.code_encrypted, one.found_encrypted]
     return [text for text in found if text]
 
 
@@ -54,6 +59,29 @@ def owe(database: Database, secret: str, app_id: str) -> None:
     )
 
 
+def verify_with(database: Database, secret: str, app_id: str) -> None:
+    """Somebody waits for a code."""
+    vault = Vault([secret])
+
+    def keep_one(db: Session) -> None:
+        db.add(
+            Verification(
+                id=new_id("ver"),
+                app_id=app_id,
+                browser_sha256="b",
+                address="ben@example.com",
+                locale="en",
+                created_at=NOW,
+                asked_at=NOW,
+                code_encrypted=vault.seal("123456"),
+                found_encrypted=vault.seal("[]"),
+                expires_at=NOW + timedelta(days=1),
+            )
+        )
+
+    database.write_sync(keep_one)
+
+
 @pytest.fixture
 def stocked(run: Run, app_id: str, database: Database) -> str:
     """An environment with something of each kind under the old secret."""
@@ -70,6 +98,7 @@ def stocked(run: Run, app_id: str, database: Database) -> str:
     for number in range(5):
         keep(database, OLD_SECRET, app_id, f"key-{number}")
         owe(database, OLD_SECRET, app_id)
+        verify_with(database, OLD_SECRET, app_id)
     return app_id
 
 
@@ -85,6 +114,7 @@ def test_everything_stored_opens_with_the_new_secret_alone(
         "receipt keys        1",
         "kept answers        5",
         "owed mails          5",
+        "codes               5",
     ]
     assert (done.code, done.err) == (0, "")
     assert [Vault([SECRET]).open(text) for text in sealed(database, stocked)] == old
@@ -115,6 +145,13 @@ def test_an_owed_mail_that_no_secret_opens_is_told(run: Run, stocked: str, datab
     done = run("secret", "reseal", LEAVEWELL_SECRET=f"{SECRET} {OLD_SECRET}")
     assert "owed mails          5" in done.out
     assert done.err.startswith("1 owed mails open with none of the secrets.")
+
+
+def test_a_code_that_no_secret_opens_is_told(run: Run, stocked: str, database: Database) -> None:
+    verify_with(database, "a-secret-nobody-has-any-more-0123456789-abcdef", stocked)
+    done = run("secret", "reseal", LEAVEWELL_SECRET=f"{SECRET} {OLD_SECRET}")
+    assert "codes               5" in done.out
+    assert done.err.startswith("1 codes open with none of the secrets.")
 
 
 def test_a_lost_receipt_key_is_told_and_keeps_nothing_else_from_being_sealed(
