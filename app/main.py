@@ -160,6 +160,7 @@ def session_ports_of(ports: Ports) -> SessionPorts:
         ports.http,
         ports.vault,
         holder=new_worker_name(),
+        base_url=ports.settings.base_url,
         lease_s=ports.settings.lease_s,
     )
 

@@ -24,6 +24,7 @@ class SessionPorts:
     http: OutboundHttp
     vault: Vault
     holder: str
+    base_url: str  # where customers find this installation; no slash at its end
     lease_s: float = 15.0
 
     @property

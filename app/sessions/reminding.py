@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from sqlmodel import Session
 
-from app.adapters.vault import Vault
 from app.connections import service as connections
 from app.core.billing import Pause, ProviderUnavailable, parse_change
 from app.core.calendar import iso
@@ -57,7 +56,7 @@ async def remind(ports: SessionPorts, job: outbox.Job) -> None:
     now = ports.clock.now()
     task = await ports.database.read(_load, job.subject_id, now)
     if task is not None and await _still_stands(ports, task):
-        await ports.database.write(_write, ports.vault, job.subject_id, now)
+        await ports.database.write(_write, ports, job.subject_id, now)
 
 
 async def _still_stands(ports: SessionPorts, task: _Task) -> bool:
@@ -98,23 +97,23 @@ def _load(db: Session, effect_id: str, now: datetime) -> _Task | None:
     return _Task(effect, session, environment, world, change.resumes_at, recipient)
 
 
-def _write(db: Session, vault: Vault, effect_id: str, now: datetime) -> None:
+def _write(db: Session, ports: SessionPorts, effect_id: str, now: datetime) -> None:
     task = _load(db, effect_id, now)
     if task is not None:
         mail.enqueue(
             db,
-            vault,
+            ports.vault,
             app_id=task.environment.app_id,
             kind=MailKind.PAUSE_REMINDER,
             recipient=task.recipient,
             locale=task.session.locale,
-            data=_said(task, now),
+            data=_said(task, ports.base_url),
             now=now,
             subject_id=effect_id,
         )
 
 
-def _said(task: _Task, now: datetime) -> Mapping[str, Any]:
+def _said(task: _Task, base_url: str) -> Mapping[str, Any]:
     subscription = task.world.find_subscription(task.effect.subscription_id)
     charged = price_at(subscription, task.resumes_at) if subscription else None
     return {
@@ -123,4 +122,5 @@ def _said(task: _Task, now: datetime) -> Mapping[str, Any]:
         "price": price_to_wire(price_of(subscription, task.resumes_at)),
         "next_charge": charge_to_wire(Charge(task.resumes_at, charged) if charged else None),
         "reference": reference_of(task.session.id),
+        "entry_url": f"{base_url}/cancel/{task.environment.app_id}",
     }
