@@ -15,11 +15,11 @@ from typing import Any
 from jinja2 import Environment
 from litestar import Litestar, Request, Response, get, post
 from litestar.params import FromPath
-from sqlalchemy import RowMapping, Select, bindparam, func, insert, select, update
+from sqlalchemy import RowMapping, Select, bindparam, func, insert, select, text, update
 from sqlmodel import Session
 
 from app.adapters.http import OutboundHttp
-from app.db.base import new_id
+from app.db.base import Json, UtcDateTime, new_id
 from app.db.database import Database
 from app.db.tables import EventRow
 from app.web.compress import compress
@@ -35,12 +35,22 @@ PAGE = Environment(autoescape=True, auto_reload=False).from_string(
 {% endfor %}</form>
 """
 )
+RECEIPT_PAGE = Environment(autoescape=True, auto_reload=False).from_string(
+    """<!doctype html><html lang="en"><meta charset="utf-8"><title>{{ brand }}</title><style>{{ style|safe }}</style>
+<h1>Receipt</h1><dl>{% for name, value in content.items() %}<div><dt>{{ name }}</dt><dd>{{ value }}</dd></div>
+{% endfor %}</dl><form method="post"><button name="action" value="undo">undo</button></form>
+<p>Signed {{ key_id }}</p><a href="receipt.json" download>file</a>
+"""
+)
 EVENT = {"decisionId": "dec_0", "offerId": "half-price", "kind": "discount", "placement": "why"}
 SHOWN = {**EVENT, "copy": {"headline": "Half price?", "body": "For three months."}, "terms": {"percent": 50}}
 _TABLES = EventRow.metadata.tables
 _ORGANIZATIONS, _ENVIRONMENTS, _KEYS = (_TABLES[n] for n in ("organizations", "environments", "api_keys"))
 _LINKS, _SESSIONS = _TABLES["cancel_links"], _TABLES["cancel_sessions"]
 _OFFERS, _EFFECTS, _EVENTS = (_TABLES[name] for name in ("session_offers", "effects", "events"))
+_RECEIPTS, _VERIFICATIONS, _JOBS, _LIMITS = (
+    _TABLES[name] for name in ("receipts", "verifications", "outbox_jobs", "rate_limits")
+)
 _FLOWS, _VERSIONS = _TABLES["flows"], _TABLES["flow_versions"]
 
 SESSION = select(_SESSIONS).where(_SESSIONS.c.id == bindparam("id"))
@@ -92,6 +102,44 @@ STEP = (
 )
 OFFER_OF = select(_OFFERS).where(_OFFERS.c.session_id == bindparam("id")).limit(1)
 ANSWER = update(_OFFERS).where(_OFFERS.c.id == bindparam("known_as")).values(declined_at=bindparam("now"))
+RECEIPT = select(_RECEIPTS).where(_RECEIPTS.c.id == bindparam("id"))
+TAKEN_BACK = (
+    select(_EFFECTS.c.id)
+    .join(_SESSIONS, _SESSIONS.c.id == _EFFECTS.c.session_id)
+    .where(
+        _SESSIONS.c.app_id == bindparam("app_id"),
+        _SESSIONS.c.customer_id == bindparam("customer_id"),
+        _EFFECTS.c.subscription_id == bindparam("subscription_id"),
+        _EFFECTS.c.type == "uncancel",
+        _EFFECTS.c.status == "applied",
+        _EFFECTS.c.applied_at >= bindparam("after"),
+    )
+    .limit(1)
+)
+BUCKETS = 5  # gap, hour and day of an address, hour of a network, hour of a merchant
+HOLD = (
+    text(
+        "INSERT INTO rate_limits (bucket, counts, expires_at) VALUES "
+        + ", ".join(f"(:bucket_{number}, '{{}}', :now)" for number in range(BUCKETS))
+        + " ON CONFLICT (bucket) DO UPDATE SET expires_at = rate_limits.expires_at RETURNING bucket, counts"
+    )
+    .bindparams(bindparam("now", type_=UtcDateTime()))
+    .columns(_LIMITS.c.bucket, counts=Json)
+)
+COUNT = (
+    update(_LIMITS)
+    .where(_LIMITS.c.bucket == bindparam("known_as"))
+    .values(counts=bindparam("counts"), expires_at=bindparam("expires_at"))
+)
+JUST_ASKED = (
+    select(_VERIFICATIONS)
+    .where(
+        _VERIFICATIONS.c.browser_sha256 == bindparam("browser_sha256"),
+        _VERIFICATIONS.c.created_at > bindparam("since"),
+    )
+    .limit(20)
+)
+NEW_VERIFICATION, NEW_JOB = insert(_VERIFICATIONS), insert(_JOBS)
 NEW_SESSION, NEW_LINK, NEW_OFFER = insert(_SESSIONS), insert(_LINKS), insert(_OFFERS)
 NEW_EVENT = insert(_EVENTS)
 
@@ -138,6 +186,20 @@ def create_bare(database_url: str, outside: str) -> Litestar:
         await database.write(_step, session_id, form)
         return _to(session_id)
 
+    @post("/bare/verify/{app_id:str}")
+    async def verify(request: Request[Any, Any, Any], app_id: FromPath[str]) -> Response[None]:
+        form = await request.form()
+        await database.read(_read_owner, app_id)
+        network, cookie = request.headers["x-forwarded-for"], request.headers["cookie"]
+        return _to(await database.write(_verify, app_id, form["email"], network, cookie))
+
+    @get("/bare/receipts/{receipt_id:str}")
+    async def receipt(receipt_id: FromPath[str]) -> Response[bytes]:
+        found = await database.read(_read_receipt, receipt_id)
+        page = RECEIPT_PAGE.render(brand="Northwind", style=STYLE, **found)
+        packed = compress(page.encode())
+        return Response(packed or b"", media_type="text/html", headers={"Content-Encoding": "gzip"})
+
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         await database.connect()
@@ -146,7 +208,10 @@ def create_bare(database_url: str, outside: str) -> Litestar:
         await database.close()
 
     return Litestar(
-        [healthz, mint, land, show, step], lifespan=[lifespan], openapi_config=None, logging_config=None
+        [healthz, mint, land, show, step, verify, receipt],
+        lifespan=[lifespan],
+        openapi_config=None,
+        logging_config=None,
     )
 
 
@@ -230,6 +295,53 @@ def _step(db: Session, session_id: str, form: Mapping[str, str]) -> None:
         db.connection().execute(ANSWER, {"known_as": shown["id"], "now": now})
         _present(db, session)
         _emit(db, app_id, "declined", "presented")
+
+
+def _read_owner(db: Session, app_id: str) -> RowMapping:
+    environment = _row(db, ENVIRONMENT, app_id=app_id)
+    return _row(db, ORGANIZATION, id=environment["organization_id"])
+
+
+def _verify(db: Session, app_id: str, address: str, network: str, cookie: str) -> str:
+    """Hold and count what is limited, look for what the browser has asked before, owe the look-up and the mail."""
+    now, asker = datetime.now(UTC), sha256(cookie.encode()).hexdigest()
+    parties = (f"gap{address}", f"hour{address}", f"day{address}", network, app_id)
+    buckets = sorted(sha256(party.encode()).hexdigest() for party in parties)
+    names = {f"bucket_{number}": bucket for number, bucket in enumerate(buckets)}
+    held = db.connection().execute(HOLD, {**names, "now": now}).all()
+    db.connection().execute(JUST_ASKED, {"browser_sha256": asker, "since": now - timedelta(days=1)}).all()
+    minute, until = f"{now:%H:%M}", now + timedelta(hours=1)
+    counted = [
+        {"known_as": b, "counts": {**counts, minute: counts.get(minute, 0) + 1}, "expires_at": until}
+        for b, counts in held
+    ]
+    db.connection().execute(COUNT, counted)
+    values = {
+        "id": new_id("ver"),
+        "app_id": app_id,
+        "browser_sha256": asker,
+        "address": address,
+        "locale": "en",
+        "created_at": now,
+        "asked_at": now,
+        "expires_at": now + timedelta(days=1),
+        "sends": 1,
+        "tries": 0,
+    }
+    db.connection().execute(NEW_VERIFICATION, values)
+    job = {"id": new_id("job"), "kind": "verification", "subject_id": values["id"], "due_at": now}
+    db.connection().execute(NEW_JOB, {**job, "attempts": 0, "payload": {"send": 1}})
+    return str(values["id"])
+
+
+def _read_receipt(db: Session, receipt_id: str) -> dict[str, Any]:
+    receipt = _row(db, RECEIPT, id=receipt_id)
+    _row(db, ENVIRONMENT, app_id=receipt["app_id"])
+    content = receipt["content"]
+    whose = {"customer_id": content["customerId"], "subscription_id": content["subscriptionId"]}
+    of_then = {"app_id": receipt["app_id"], "after": receipt["created_at"]}
+    db.connection().execute(TAKEN_BACK, {**whose, **of_then}).all()
+    return {"content": content, "key_id": receipt["key_id"]}
 
 
 def _present(db: Session, session: RowMapping) -> None:

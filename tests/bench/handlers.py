@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import cycle, islice
 
+from app.core.limits import SENDS_PER_ENVIRONMENT
 from app.db.database import Database
+from app.receipts.address import path_of
+from app.web.security import new_browser
 from tests.bench import load, stock
 from tests.bench.serve import customer_id
 from tests.bench.stock import Stock
@@ -20,7 +23,10 @@ Requests = Callable[[Stock, Database, int], Iterator[bytes]]
 
 @dataclass(frozen=True)
 class Handler:
-    """`burst` is how many requests are measured at a time; each changes something, so none is sent twice."""
+    """`burst` is how many requests are measured at a time; each changes something, so none is sent twice.
+
+    With the worker elsewhere what a request leaves to it is not measured as part of the request.
+    """
 
     name: str
     expect: int
@@ -28,6 +34,7 @@ class Handler:
     burst: int
     ours: Requests
     bare: Requests
+    has_worker_elsewhere: bool = False
 
 
 def _mint(path: str) -> Requests:
@@ -73,6 +80,41 @@ def _bare_step(kind: str) -> Requests:
     return requests
 
 
+def _asking(path: str) -> Requests:
+    """People nobody has seen, each with a browser, a network and an address of their own: no limit is in their way but
+    the merchant's of a thousand an hour, and all of them together stay below it."""
+
+    def requests(stocked: Stock, database: Database, count: int) -> Iterator[bytes]:
+        if count > SENDS_PER_ENVIRONMENT.most:
+            raise ValueError("the merchant's limit would be in the way")
+        app_id = stocked.merchant.app_id
+        for number in range(count):
+            browser = new_browser(datetime.now(UTC))
+            headers = {
+                **stocked.cookie_of(browser),
+                "x-forwarded-for": f"203.0.{113 + number // 250}.{1 + number % 250}",
+            }
+            fields = {
+                "csrf_token": stocked.token(browser, app_id),
+                "email": f"customer-{number}@example.com",
+            }
+            yield load.form(path.format(a=app_id), headers, fields)
+
+    return requests
+
+
+def _receipts(stocked: Stock, database: Database, count: int) -> Iterator[bytes]:
+    found = stock.add_receipts(stocked, database, VIEWED)
+    asked = [load.request("GET", path_of(stocked.signer, r), stock.NAVIGATION) for r in found]
+    return islice(cycle(asked), count)
+
+
+def _bare_receipts(stocked: Stock, database: Database, count: int) -> Iterator[bytes]:
+    found = stock.add_receipts(stocked, database, VIEWED)
+    asked = [load.request("GET", f"/bare/receipts/{r}", stock.NAVIGATION) for r in found]
+    return islice(cycle(asked), count)
+
+
 def _page(address: str) -> Requests:
     def requests(stocked: Stock, database: Database, count: int) -> Iterator[bytes]:
         found = stock.add_sessions(stocked, database, "confirm", VIEWED)
@@ -91,4 +133,14 @@ HANDLERS: Sequence[Handler] = (
     Handler("offer, declined", 303, STEP_BAR, 48, _step("offer"), _bare_step("offer")),
     Handler("feedback, given", 303, STEP_BAR, 48, _step("feedback"), _bare_step("feedback")),
     Handler("confirm page, seen", 200, STEP_BAR, 64, _page("/cancel/s/{s}/confirm"), _page("/bare/step/{s}")),
+    Handler(
+        "code by mail, asked for",
+        303,
+        STEP_BAR,
+        48,
+        _asking("/cancel/{a}"),
+        _asking("/bare/verify/{a}"),
+        has_worker_elsewhere=True,
+    ),
+    Handler("receipt, seen", 200, STEP_BAR, 64, _receipts, _bare_receipts),
 )

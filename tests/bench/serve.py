@@ -1,4 +1,4 @@
-"""The measured processes: `python -m tests.bench.serve leavewell|bare|outside`, each one uvicorn on one loop.
+"""The measured processes: `python -m tests.bench.serve leavewell|front|bare|outside`, each one uvicorn on one loop.
 
 `outside` is what the merchant has: the demo's billing service and a customer data endpoint.
 """
@@ -13,6 +13,7 @@ from litestar import Litestar, post
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.main import create_app
+from app.settings import Smtp, WorkerPlace
 from demo.billing.seed import seed, subscriptions_of
 from demo.billing.service import create_app as create_billing
 from demo.billing.store import Store
@@ -22,6 +23,7 @@ from tests.support.merchant import BILLING_KEY, LOOPBACK
 
 CUSTOMER_DATA = "/customer-data"
 CUSTOMERS = 400  # who land; each has the history of a few sessions, not of thousands
+WALKER = "cus_bench_walker"  # who goes all the way, and is canceled then
 LIKE = "cus_ben"  # Pro, paid monthly, 18 months: is shown half a price, then a smaller plan
 
 
@@ -36,6 +38,20 @@ def leavewell() -> ASGIApp:
     )
 
 
+def front() -> ASGIApp:
+    """The same with the worker in a process of its own, which is not there: looking up who has an address and mailing
+    a code is no part of the request that asks for it. Behind a proxy, so that each request comes from somebody else."""
+    return create_app(
+        make_settings(
+            os.environ["DATABASE_URL"],
+            allowed_networks=(LOOPBACK,),
+            smtp=Smtp(host="127.0.0.1", port=9, sender="leave@northwind.example"),
+            trusted_proxies=(LOOPBACK,),
+            worker=WorkerPlace.NONE,
+        )
+    )
+
+
 def bare() -> ASGIApp:
     return create_bare(os.environ["DATABASE_URL"], os.environ["LEAVEWELL_BENCH_OUTSIDE"])
 
@@ -46,10 +62,9 @@ def outside() -> ASGIApp:
     seed(store, now)
     customer = store.find_customer("test", LIKE)
     assert customer is not None
-    for number in range(CUSTOMERS):
-        known_as = customer_id(number)
+    for known_as in (WALKER, *(customer_id(number) for number in range(CUSTOMERS))):
         subscriptions = [
-            {**one, "id": f"sub_bench_{number:04}", "customerId": known_as}
+            {**one, "id": known_as.replace("cus_", "sub_"), "customerId": known_as}
             for one in subscriptions_of(LIKE, now)
         ]
         store.put_customer("test", {**customer, "id": known_as}, subscriptions)
@@ -70,7 +85,7 @@ async def customer_data() -> dict[str, object]:
 
 if __name__ == "__main__":
     role = sys.argv[1]
-    app = {"leavewell": leavewell, "bare": bare, "outside": outside}[role]()
+    app = {"leavewell": leavewell, "front": front, "bare": bare, "outside": outside}[role]()
     config = uvicorn.Config(
         app,
         host=os.environ["HOST"],

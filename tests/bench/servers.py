@@ -52,11 +52,13 @@ def against_bare() -> None:
         with (
             _room(kind) as room,
             room.side("leavewell", "ours", rows=SMALL) as ours,
+            room.side("front", "front", rows=SMALL) as front,
             room.side("bare", "bare", rows=SMALL) as bare,
         ):
             for handler in HANDLERS:
+                side = front if handler.has_worker_elsewhere else ours
                 found = ratios.compare(
-                    handler, room.stock, ours, bare, asks_other=handler.bare, bar=handler.bar
+                    handler, room.stock, side, bare, asks_other=handler.bare, bar=handler.bar
                 )
                 rows += [result.row() for result in found]
         title = f"Against a bare handler with the same reads, writes and calls · {TITLES[kind]}"

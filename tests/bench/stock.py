@@ -3,6 +3,7 @@
 A session is walked once through the real pages; its rows are then copied under new ids.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -12,17 +13,18 @@ from html.parser import HTMLParser
 from typing import Any
 
 from sqlalchemy import insert, text
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from app.adapters.clock import SystemClock
 from app.adapters.signing import Signer
 from app.db.base import new_id
 from app.db.database import Database
 from app.db.tables.links import CancelLink
+from app.db.tables.receipts import Receipt
 from app.db.tables.sessions import CancelSession, SessionOffer
 from app.web.security import Browser, browser_cookie, csrf_token, new_browser
 from tests.bench import load
-from tests.bench.serve import CUSTOMER_DATA, customer_id
+from tests.bench.serve import CUSTOMER_DATA, WALKER, customer_id
 from tests.support.merchant import Merchant, open_merchant
 
 NAVIGATION = {"sec-fetch-dest": "document", "sec-fetch-mode": "navigate", "sec-fetch-site": "same-origin"}
@@ -32,8 +34,10 @@ PRESSED: Mapping[str, Mapping[str, str]] = {
     "offer": {"action": "decline"},
     "message": {"action": "continue"},
     "feedback": {"action": "continue", "feedback": "It was fine, only I need it less these days."},
+    "confirm": {"action": "confirm"},
 }
 LONGEST_WAY = 20
+SIGNED_WITHIN_S = 20.0
 
 
 class LostOnTheWay(Exception):
@@ -51,23 +55,31 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Stock:
-    """A merchant, the bench's browser, and the session's rows at the first step of each kind."""
+    """A merchant, the bench's browser, the session's rows at the first step of each kind, and its receipt."""
 
     merchant: Merchant
     signer: Signer
     browser: Browser
     patterns: Mapping[str, Pattern]
     link: Mapping[str, Any]
+    receipt: Mapping[str, Any]
 
     @property
     def cookie(self) -> Mapping[str, str]:
-        cookie = browser_cookie(self.browser, self.signer, datetime.now(UTC), secure=False)
+        return self.cookie_of(self.browser)
+
+    def cookie_of(self, browser: Browser) -> Mapping[str, str]:
+        cookie = browser_cookie(browser, self.signer, datetime.now(UTC), secure=False)
         return {"cookie": f"{cookie.key}={cookie.value}"}
+
+    def token(self, browser: Browser, purpose: str) -> str:
+        """What that browser's forms of that purpose carry."""
+        return csrf_token(self.signer, browser, purpose)
 
     def press(self, kind: str, session_id: str) -> bytes:
         """The request that presses on that kind of step what the walk pressed there."""
         fields = {
-            "csrf_token": csrf_token(self.signer, self.browser, session_id),
+            "csrf_token": self.token(self.browser, session_id),
             "decision": _decision(session_id, 0),
             **PRESSED[kind],
         }
@@ -86,7 +98,7 @@ async def walk(merchant: Merchant, port: int) -> Stock:
     browser = new_browser(datetime.now(UTC))
     cookie = browser_cookie(browser, signer, datetime.now(UTC), secure=False)
     headers = {**NAVIGATION, "cookie": f"{cookie.key}={cookie.value}"}
-    landed = await load.ask(port, load.request("GET", merchant.mint(customer_id(0)), headers))
+    landed = await load.ask(port, load.request("GET", merchant.mint(WALKER), headers))
     address = landed.headers["location"]
     session_id = address.split("/")[3]  # /cancel/s/cs_…
     patterns: dict[str, Pattern] = {}
@@ -98,18 +110,26 @@ async def walk(merchant: Merchant, port: int) -> Stock:
         screen = _Screen.of(page.body.decode())
         rows = merchant.database.read_sync(_rows, session_id)
         patterns.setdefault(screen.kind, Pattern(screen.step, *rows))
-        if screen.kind == "confirm":
-            break
         posted = await load.ask(
             port, load.form(screen.action, headers, {**screen.hidden, **PRESSED[screen.kind]})
         )
         if posted.status != 303:
             raise LostOnTheWay(f"{screen.step} answered {posted.status}: {posted.body[:300]!r}")
+        if screen.kind == "confirm":
+            break
         address = posted.headers["location"]
     else:
         raise LostOnTheWay(f"no confirm step after {LONGEST_WAY} screens")
     link = merchant.database.read_sync(_link)
-    return Stock(merchant, signer, browser, patterns, link)
+    return Stock(merchant, signer, browser, patterns, link, await _signed_receipt(merchant))
+
+
+async def _signed_receipt(merchant: Merchant) -> Mapping[str, Any]:
+    """What the walk ended with, once the worker has done its part."""
+    async with asyncio.timeout(SIGNED_WITHIN_S):
+        while (receipt := merchant.database.read_sync(_receipt)) is None:  # noqa: ASYNC110 - another process works
+            await asyncio.sleep(0.05)
+    return receipt
 
 
 def add_sessions(stock: Stock, database: Database, kind: str, count: int) -> list[str]:
@@ -134,6 +154,17 @@ def add_links(stock: Stock, database: Database, count: int) -> list[tuple[str, s
         ways.append((f"/cancel/{token}", token_sha256))
     database.write_sync(_insert, CancelLink, rows)
     return ways
+
+
+def add_receipts(stock: Stock, database: Database, count: int) -> list[str]:
+    """That many receipts of the cancellation that the walk ended with; their ids."""
+    rows = []
+    for _ in range(count):
+        receipt_id = new_id("rcp")
+        content = {**stock.receipt["content"], "id": receipt_id}
+        rows.append({**stock.receipt, "id": receipt_id, "effect_id": None, "content": content})
+    database.write_sync(_insert, Receipt, rows)
+    return [row["id"] for row in rows]
 
 
 def fill(database: Database, count: int) -> None:
@@ -196,6 +227,11 @@ def _rows(db: Session, session_id: str) -> tuple[Mapping[str, Any], tuple[Mappin
 
 def _link(db: Session) -> Mapping[str, Any]:
     return db.exec(select(CancelLink).limit(1)).one().model_dump()
+
+
+def _receipt(db: Session) -> Mapping[str, Any] | None:
+    row = db.exec(select(Receipt).where(col(Receipt.signature).is_not(None))).first()
+    return row.model_dump() if row is not None else None
 
 
 def _insert(db: Session, table: Any, rows: list[dict[str, Any]]) -> None:
