@@ -19,6 +19,7 @@ from app.core.receipt import ReceiptStatus, ReceiptType, summary_in
 from app.core.receipt_file import file_name, to_file
 from app.db.tables.accounts import Environment
 from app.db.tables.receipts import Receipt
+from app.mail.letters import Pen, by_clocks_of, receipt_words
 from app.receipts import address as addresses
 from app.receipts import queries
 from app.receipts.keys import NoKeyOpens, Notary, Signed
@@ -28,7 +29,7 @@ from app.sessions.ports import SessionPorts
 from app.sessions.undoing import NothingToUndo
 from app.web.copy import copy_for
 from app.web.deps import Ports
-from app.web.formats import formats_for, zone_of
+from app.web.formats import formats_for
 from app.web.frame import Frame
 from app.web.richtext import rich_text
 from app.web.security import new_browser
@@ -191,7 +192,9 @@ def draw_receipt(
     content: dict[str, Any], *, file_href: str | None, key_id: str | None, can_undo: bool
 ) -> sc.Receipt:
     """A receipt's content as a screen."""
-    title, lead = _words(content)
+    locale = content["locale"]
+    pen = Pen(copy_for(locale), formats_for(locale), content["merchant"]["name"])
+    title, lead = receipt_words(content, pen)
     merchant, offer = content["merchant"], content["offer"]
     requested_at, confirmed_at = parse_moment(content["requestedAt"]), _moment(content["confirmedAt"])
     issued_at = parse_moment(content["issuedAt"])
@@ -224,39 +227,13 @@ _TONES: Final[dict[ReceiptStatus, sc.Tone]] = {
 }
 
 
-def _words(content: dict[str, Any]) -> tuple[str, str]:
-    """Title and lead: what was asked for, and what became of it."""
-    locale = content["locale"]
-    copy, day = copy_for(locale), formats_for(locale).day
-    kind, status, facts = content["type"], content["status"], content["facts"]
-    has_ended = status == ReceiptStatus.CONFIRMED and (facts["endsNow"] or not facts["endsAt"])
-    manner = "over" if kind == ReceiptType.CANCELLATION and has_ended else status
-    args = {
-        "brand": content["merchant"]["name"],
-        "plan": content["plan"] or copy.t("words.subscription"),
-        "new_plan": facts["newPlan"] or copy.t("words.new_plan"),
-    }
-    for name, key in (("ends", "endsAt"), ("resumes", "resumesAt"), ("trial_ends", "trialEndsAt")):
-        args[name] = day(_own(parse_moment(facts[key]), content["timeZone"])) if facts[key] else ""
-
-    def said(part: str) -> str:
-        own = f"receipt.{kind}.{manner}.{part}"
-        return copy.t(own if own in copy else f"receipt.any.{status}.{part}", **args)
-
-    return said("title"), said("lead")
-
-
 def _by_own_days(facts: sc.Facts, zone: str | None) -> sc.Facts:
     """Charges on the days that the customer's calendar has, as the times beside them."""
 
     def own(charge: sc.Charge | None) -> sc.Charge | None:
-        return replace(charge, at=_own(charge.at, zone)) if charge else None
+        return replace(charge, at=by_clocks_of(zone, charge.at)) if charge else None
 
     return replace(facts, next_charge=own(facts.next_charge), back_to=own(facts.back_to))
-
-
-def _own(at: datetime, zone: str | None) -> datetime:
-    return at.astimezone(zone_of(zone)) if zone_of(zone) else at
 
 
 def _contacts(merchant: dict[str, Any]) -> tuple[sc.Link, ...]:

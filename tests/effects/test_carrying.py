@@ -109,7 +109,7 @@ async def test_what_got_through_unanswered_is_recognised_and_not_sent_again(desk
 
 def test_a_customer_waits_eight_seconds_at_most_and_never_as_long_as_the_lease() -> None:
     def ports(lease_s: float) -> SessionPorts:
-        return SessionPorts(None, None, None, None, holder="me", lease_s=lease_s)
+        return SessionPorts(None, None, None, None, holder="me", base_url="", lease_s=lease_s)
 
     assert ports(600).patience_s == LONGEST_PATIENCE_S == 8
     assert ports(2).patience_s == 1
