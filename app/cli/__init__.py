@@ -4,8 +4,10 @@ from app.cli.console import Console
 from app.cli.flows import flow
 from app.cli.keys import keys
 from app.cli.links import links
+from app.cli.mail import mail
 from app.cli.orgs import orgs
 from app.cli.receipts import receipts
+from app.cli.requests import requests
 from app.cli.serving import migrate, secret, serve, worker
 from app.cli.sessions import sessions
 from app.cli.setup import setup
@@ -15,6 +17,10 @@ __all__ = ["main"]
 main = Console(
     "leavewell",
     help="Leavewell: a self-hosted cancel page. Settings come from the environment; see the README.",
-    commands=[serve, worker, migrate, secret, orgs, keys, setup, links, flow, sessions, receipts],
+    commands=[
+        *(serve, worker, migrate, secret),
+        *(orgs, keys, setup, links, flow),
+        *(sessions, receipts, requests, mail),
+    ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -10,7 +10,13 @@ from app.cli.explaining import explained
 from app.core.calendar import parse_moment
 from app.core.state import SessionState
 from app.db.tables.effects import Effect
+from app.db.tables.mail import Mail
+from app.db.tables.manual import CancellationRequest
+from app.db.tables.receipts import Receipt
 from app.db.tables.sessions import CancelSession, SessionOffer
+from app.mail import queries as mail_queries
+from app.manual import queries as manual_queries
+from app.receipts import queries as receipts_queries
 from app.sessions import queries
 
 
@@ -46,12 +52,24 @@ def show(session_id: str) -> None:
             )
         offers = at.database.read_sync(queries.list_offers, session_id)
         effects = at.database.read_sync(queries.list_effects, session_id)
+        receipts = at.database.read_sync(receipts_queries.list_of_session, session_id)
+        requests = at.database.read_sync(manual_queries.list_of_session, session_id)
+        subjects = [
+            *(one.id for one in receipts),
+            *(one.id for one in requests),
+            *(one.id for one in effects),
+            *([row.verification_id] if row.verification_id else []),
+        ]
+        mails = at.database.read_sync(mail_queries.list_about, app_id=row.app_id, subject_ids=subjects)
     _about(row)
     _answers(row)
     _screens(row)
     _offers(offers)
     _rules(row)
     _effects(effects)
+    _receipts(receipts)
+    _requests(requests)
+    _mails(mails)
 
 
 def _about(row: CancelSession) -> None:
@@ -61,6 +79,7 @@ def _about(row: CancelSession) -> None:
             ("outcome", row.outcome or f"none yet ({row.phase})"),
             ("customer", row.customer_id),
             ("subscription", row.subscription_id),
+            ("came by", row.entry),
             ("environment", f"{row.app_id} ({row.mode})"),
             ("flow version", row.flow_version_id),
             ("begun", row.created_at),
@@ -136,6 +155,34 @@ def _effects(effects: list[Effect]) -> None:
             ("last error", effect.last_error),
         ]
         pairs([(name, value) for name, value in notes if value], indent="    ")
+
+
+def _receipts(receipts: list[Receipt]) -> None:
+    if not receipts:
+        return
+    _heading("Receipts")
+    for receipt in receipts:
+        say(f"  {receipt.content['type']}: {receipt.status}  {receipt.id}  {shown(receipt.created_at)}")
+
+
+def _requests(requests: list[CancellationRequest]) -> None:
+    if not requests:
+        return
+    _heading("For a person to carry out")
+    for request in requests:
+        status = f"closed {shown(request.closed_at)}" if request.closed_at else "open"
+        say(f"  {request.id}: {status}")
+
+
+def _mails(mails: list[Mail]) -> None:
+    if not mails:
+        return
+    _heading("Mails")
+    for mail in mails:
+        when = mail.sent_at or mail.created_at
+        say(f"  {mail.kind} to {mail.recipient}: {mail.status}  {shown(when)}")
+        if mail.last_error:
+            say(f"    {mail.last_error}")
 
 
 def _heading(text: str) -> None:

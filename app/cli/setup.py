@@ -341,7 +341,9 @@ def pause_reminder(app_id: str, days: int) -> None:
     """How many DAYS before a pause ends customers are reminded: 0 to 14, at first 3. 0 reminds nobody."""
     with workshop() as at:
         at.database.write_sync(service.set_pause_reminder, app_id=app_id, days=days)
-    _done(app_id, "It holds for pauses that begin from now on.")
+    _done(
+        app_id, "It holds for pauses that begin from now on." if days else "Nobody is reminded from now on."
+    )
 
 
 def _minutes(count: int | None) -> timedelta | None:

@@ -1,5 +1,6 @@
 """Every SQL statement about mails."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -64,6 +65,12 @@ def list_owed(db: Session, *, after: str | None, limit: int) -> list[Mail]:
 def find_mail(db: Session, *, app_id: str, mail_id: str) -> Mail | None:
     """Another environment's mail is not found."""
     return db.exec(select(Mail).where(Mail.id == mail_id, Mail.app_id == app_id)).first()
+
+
+def list_about(db: Session, *, app_id: str, subject_ids: Collection[str]) -> list[Mail]:
+    """The mails about these receipts, requests, changes and verifications, oldest first."""
+    about = select(Mail).where(Mail.app_id == app_id, col(Mail.subject_id).in_(subject_ids))
+    return list(db.exec(about.order_by(col(Mail.created_at), col(Mail.id))))
 
 
 def list_mails(

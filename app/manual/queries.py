@@ -31,6 +31,24 @@ def find_of_session(
     ).first()
 
 
+def list_of_session(db: Session, session_id: str) -> list[CancellationRequest]:
+    """What a session has left to a person, oldest first."""
+    of_session = select(CancellationRequest).where(CancellationRequest.session_id == session_id)
+    return list(db.exec(of_session.order_by(col(CancellationRequest.created_at))))
+
+
+def list_named(db: Session, *, app_id: str, begin: str, limit: int) -> list[CancellationRequest]:
+    """The requests whose own id, or whose session's, goes on like this (`7f3c…`), oldest first."""
+    own, of_session = col(CancellationRequest.id), col(CancellationRequest.session_id)
+    # Ranges; ids are hexadecimal, so `g` comes behind them all.
+    is_named = or_(
+        and_(own >= f"req_{begin}", own < f"req_{begin}g"),
+        and_(of_session >= f"cs_{begin}", of_session < f"cs_{begin}g"),
+    )
+    named = select(CancellationRequest).where(CancellationRequest.app_id == app_id, is_named)
+    return list(db.exec(named.order_by(col(CancellationRequest.created_at)).limit(limit)))
+
+
 def find_twin(
     db: Session, *, app_id: str, address: str, note: str | None, since: datetime
 ) -> CancellationRequest | None:

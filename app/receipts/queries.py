@@ -30,6 +30,12 @@ def find_newest_of_session(db: Session, session_id: str) -> Receipt | None:
     ).first()
 
 
+def list_of_session(db: Session, session_id: str) -> list[Receipt]:
+    """Everything that the customer of a session has in writing, oldest first."""
+    of_session = select(Receipt).where(Receipt.session_id == session_id)
+    return list(db.exec(of_session.order_by(col(Receipt.created_at), col(Receipt.id))))
+
+
 def find_of_request(db: Session, request_id: str) -> Receipt | None:
     """What somebody has in writing of a cancellation request that he left."""
     return db.exec(select(Receipt).where(Receipt.request_id == request_id).limit(1)).first()
