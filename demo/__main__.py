@@ -86,6 +86,9 @@ def _say_hello(options: Options, took_s: float) -> None:
   Open      {strong}{options.url}/demo{plain}
             Northwind Notes: sign in as a customer, open Billing, press Cancel subscription.
 
+  Mailbox   {options.url}/demo/mailbox
+            Codes and receipts arrive there, unless SMTP_URL names a mail server.
+
   API       {options.url}/v1/cancel-sessions
   Keys      {_shown(options.folder)}/demo.env
   Stop      Ctrl-C {dim}(the data stays; make reset starts over){plain}
