@@ -84,10 +84,10 @@ CUSTOMERS = (
 # Whoever signed up twice, with one address: to the shop one person, to its billing two customers.
 SECOND_ACCOUNT: Final = DemoCustomer(
     id="cus_emil_work",
-    name="Emil Santos",
+    name="Studio Santos",
     email="emil@example.com",
     country="US",
-    blurb="Emil's other account, which his work pays for: Lite, yearly.",
+    blurb="Emil once more, as the studio he works from: Lite, yearly.",
     attributes=_attributes("Lite", tenure_months=8, notes=52),
 )
 BILLED: Final = (*CUSTOMERS, SECOND_ACCOUNT)
