@@ -26,7 +26,7 @@ def mail() -> None:
 
 @mail.command("list")
 @click.argument("app_id")
-@click.option("--status", type=click.Choice(list(MailStatus)), help="Only these.")
+@click.option("--status", type=click.Choice([status.value for status in MailStatus]), help="Only these.")
 @click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
 @click.option("--before", metavar="MAIL", help="Where to go on: the last mail of an earlier list.")
 def list_(app_id: str, status: str | None, limit: int, before: str | None) -> None:

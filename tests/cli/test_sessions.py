@@ -8,8 +8,10 @@ from app.db.base import new_id
 from app.db.database import Database, Session
 from app.db.tables.accounts import Environment
 from app.db.tables.effects import Effect
+from app.db.tables.mail import Mail
 from app.db.tables.sessions import CancelSession, SessionOffer
 from app.flows import service as flows
+from app.receipts import service as receipts
 from tests.cli.conftest import Run
 from tests.support.clock import START, FakeClock
 
@@ -123,6 +125,48 @@ def test_a_session_is_told_from_its_first_screen_to_its_outcome(
         "discount: applied",
         "disc_1",
         "read_back",
+    ):
+        assert words in told
+
+
+def test_what_the_customer_has_in_writing_is_told(
+    run: Run, app_id: str, database: Database, clock: FakeClock
+) -> None:
+    session_id = database.write_sync(keep, app_id, START)
+
+    def write(db: Session) -> None:
+        row = db.get_one(CancelSession, session_id)
+        row.entry = "email"
+        content = {"type": "discount", "status": "confirmed"}
+        receipts.issue(
+            db,
+            app_id=app_id,
+            session_id=session_id,
+            content={"id": "rcp_1", **content},
+            recipient="ben@example.com",
+            now=START,
+        )
+        db.add(
+            Mail(
+                id="mail_1",
+                app_id=app_id,
+                kind="receipt",
+                recipient="ben@example.com",
+                locale="en",
+                subject_id="rcp_1",
+                status="refused",
+                last_error="550 No such user",
+                created_at=START,
+            )
+        )
+
+    database.write_sync(write)
+    told = run("sessions", "show", session_id).out
+    for words in (
+        "came by        email",
+        "discount: confirmed  rcp_1",
+        "receipt to ben@example.com: refused",
+        "550 No such user",
     ):
         assert words in told
 
