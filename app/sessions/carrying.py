@@ -10,7 +10,6 @@ from typing import Final, Literal, cast
 
 from sqlmodel import Session
 
-from app.connections import service as connections
 from app.core.billing import (
     Cancel,
     ChangeRequest,
@@ -106,13 +105,8 @@ async def _attempt(
     effect = task.effect
     try:
         async with asyncio.timeout(patience_s):
-            provider = connections.connect(
-                task.environment,
-                vault=ports.vault,
-                http=ports.http,
-                clock=ports.clock,
-                customer=task.world.customer,
-                subscriptions=task.world.subscriptions,
+            provider = ports.billing_of(
+                task.environment, customer=task.world.customer, subscriptions=task.world.subscriptions
             )
             return await effects.attempt(
                 provider,

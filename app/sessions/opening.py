@@ -243,13 +243,8 @@ async def _ask_endpoint(ports: SessionPorts, session_id: str, order: _Order, now
 async def _look_up(ports: SessionPorts, order: _Order, customer_id: str, ends_at: float) -> _Billing:
     try:
         async with asyncio.timeout_at(ends_at):
-            provider = connections.connect(
-                order.environment,
-                vault=ports.vault,
-                http=ports.http,
-                clock=ports.clock,
-                customer=order.direct_customer,
-                subscriptions=order.direct_subscriptions,
+            provider = ports.billing_of(
+                order.environment, customer=order.direct_customer, subscriptions=order.direct_subscriptions
             )
             customer, subscriptions, catalog = await asyncio.gather(
                 provider.find_customer(customer_id),

@@ -1,12 +1,17 @@
 """What a session needs of the outside: handed in once, by the server and by the worker alike."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from app.adapters.clock import Clock
 from app.adapters.http import OutboundHttp
 from app.adapters.vault import Vault
+from app.connections import service as connections
+from app.core.billing import BillingProvider
+from app.core.direct import DirectCustomer, DirectSubscription
 from app.db.database import Database
+from app.db.tables.accounts import Environment
 
 LONGEST_PATIENCE_S: Final = 8.0
 
@@ -31,3 +36,23 @@ class SessionPorts:
     def patience_s(self) -> float:
         """How long a customer's request waits for the provider before the worker takes over."""
         return min(LONGEST_PATIENCE_S, self.lease_s / 2)
+
+    def billing_of(
+        self,
+        environment: Environment,
+        *,
+        customer: DirectCustomer | None,
+        subscriptions: Sequence[DirectSubscription],
+    ) -> BillingProvider:
+        """The environment's billing system, which may have to be told what is known of a customer.
+
+        Raises InvalidInput where the connection is not finished, or no longer valid.
+        """
+        return connections.connect(
+            environment,
+            vault=self.vault,
+            http=self.http,
+            clock=self.clock,
+            customer=customer,
+            subscriptions=subscriptions,
+        )

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from sqlmodel import Session
 
-from app.connections import service as connections
 from app.core.billing import Pause, ProviderUnavailable, parse_change
 from app.core.calendar import iso
 from app.core.direct import Paused
@@ -63,13 +62,8 @@ async def _still_stands(ports: SessionPorts, task: _Task) -> bool:
     subscription_id = task.effect.subscription_id or ""
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            provider = connections.connect(
-                task.environment,
-                vault=ports.vault,
-                http=ports.http,
-                clock=ports.clock,
-                customer=task.world.customer,
-                subscriptions=task.world.subscriptions,
+            provider = ports.billing_of(
+                task.environment, customer=task.world.customer, subscriptions=task.world.subscriptions
             )
             if not provider.reads_back:
                 return True  # what was done here since is all that can be known
