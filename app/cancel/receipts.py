@@ -15,7 +15,7 @@ from app.cancel.framing import frame_of
 from app.cancel.visit import READ, Answer, Visit, address, to, visit_of
 from app.core.calendar import parse_moment
 from app.core.errors import Unavailable
-from app.core.receipt import ReceiptStatus, ReceiptType, summary_in
+from app.core.receipt import ReceiptStatus, summary_in
 from app.core.receipt_file import file_name, to_file
 from app.db.tables.accounts import Environment
 from app.db.tables.receipts import Receipt
@@ -23,7 +23,6 @@ from app.mail.letters import Pen, by_clocks_of, receipt_words
 from app.receipts import address as addresses
 from app.receipts import queries
 from app.receipts.keys import NoKeyOpens, Notary, Signed
-from app.sessions import queries as sessions
 from app.sessions import undoing
 from app.sessions.ports import SessionPorts
 from app.sessions.undoing import NothingToUndo
@@ -55,7 +54,7 @@ class _Found:
     environment: Environment
     signed: Signed | None
     can_undo: bool
-    is_undone: bool
+    is_undone: bool  # it still says what was so when it was written
 
 
 @route(PLACE, http_method=READ, include_in_schema=False)
@@ -131,28 +130,17 @@ async def _find(visit: Visit, notary: Notary, token: str) -> _Found | None:
 
 
 def _load(db: Session, notary: Notary, receipt_id: str, now: datetime) -> _Found | None:
-    receipt = queries.find_receipt(db, receipt_id)
-    if receipt is None:
+    found = queries.find_with_owner(db, receipt_id)
+    if found is None:
         return None
+    receipt, environment = found
+    is_undone = undoing.is_undone(db, receipt)
     return _Found(
         receipt,
-        db.get_one(Environment, receipt.app_id),
+        environment,
         _signature(db, notary, receipt),
-        can_undo=undoing.can_undo(db, receipt, now),
-        is_undone=_is_undone(db, receipt),
-    )
-
-
-def _is_undone(db: Session, receipt: Receipt) -> bool:
-    """Whether what it confirms was taken back later. The receipt still says what was so when it was written."""
-    content = receipt.content
-    is_done = content["type"] == ReceiptType.CANCELLATION and receipt.status == ReceiptStatus.CONFIRMED
-    return is_done and sessions.is_taken_back(
-        db,
-        app_id=receipt.app_id,
-        customer_id=content["customerId"],
-        subscription_id=content["subscriptionId"],
-        after=receipt.created_at,
+        can_undo=undoing.is_open(receipt, now) and not is_undone,
+        is_undone=is_undone,
     )
 
 

@@ -1,9 +1,19 @@
 """Every SQL statement about receipts and their keys."""
 
-from sqlalchemy import text
+from typing import Final
+
+from sqlalchemy import bindparam, text
 from sqlmodel import Session, col, select
 
+from app.db.tables.accounts import Environment
 from app.db.tables.receipts import Receipt, ReceiptKey
+
+# Built once: whoever has a receipt's address may ask for it at any time.
+_WITH_OWNER: Final = (
+    select(Receipt, Environment)
+    .join(Environment, col(Environment.app_id) == Receipt.app_id)
+    .where(col(Receipt.id) == bindparam("receipt_id"))
+)
 
 
 def find_of_effect(db: Session, *, effect_id: str, status: str) -> Receipt | None:
@@ -13,6 +23,12 @@ def find_of_effect(db: Session, *, effect_id: str, status: str) -> Receipt | Non
 
 def find_receipt(db: Session, receipt_id: str) -> Receipt | None:
     return db.get(Receipt, receipt_id)
+
+
+def find_with_owner(db: Session, receipt_id: str) -> tuple[Receipt, Environment] | None:
+    """The receipt and the environment whose customer has it."""
+    found = db.exec(_WITH_OWNER, params={"receipt_id": receipt_id}).first()
+    return (found[0], found[1]) if found is not None else None
 
 
 def lock_receipt(db: Session, receipt_id: str) -> Receipt | None:

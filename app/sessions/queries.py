@@ -51,6 +51,18 @@ _OF_CUSTOMER: Final = (
     col(CancelSession.app_id) == bindparam("app_id"),
     col(CancelSession.customer_id) == bindparam("customer_id"),
 )
+_TAKEN_BACK: Final = (
+    select(Effect.id)
+    .join(CancelSession, col(CancelSession.id) == Effect.session_id)
+    .where(
+        *_OF_CUSTOMER,
+        col(Effect.subscription_id).is_not_distinct_from(bindparam("subscription")),
+        col(Effect.type) == "uncancel",
+        col(Effect.status) == "applied",
+        col(Effect.applied_at) >= bindparam("after"),
+    )
+    .limit(1)
+)
 _ACCEPTED: Final = (
     select(SessionOffer)
     .where(
@@ -229,20 +241,8 @@ def is_taken_back(
     db: Session, *, app_id: str, customer_id: str, subscription_id: str | None, after: datetime
 ) -> bool:
     """Whether a later session of this customer has undone the end of the subscription."""
-    undone = (
-        select(Effect.id)
-        .join(CancelSession, col(CancelSession.id) == Effect.session_id)
-        .where(
-            CancelSession.app_id == app_id,
-            CancelSession.customer_id == customer_id,
-            Effect.subscription_id == subscription_id,
-            Effect.type == "uncancel",
-            Effect.status == "applied",
-            col(Effect.applied_at) >= after,
-        )
-        .limit(1)
-    )
-    return db.exec(undone).first() is not None
+    whose = {"app_id": app_id, "customer_id": customer_id, "subscription": subscription_id, "after": after}
+    return db.connection().execute(_TAKEN_BACK, whose).first() is not None
 
 
 def is_changed_since(db: Session, effect: Effect) -> bool:

@@ -27,21 +27,27 @@ class NothingToUndo(AppError):
     user_message = "This can no longer be undone."
 
 
-def can_undo(db: Session, receipt: Receipt, now: datetime) -> bool:
-    """Whether the receipt's cancellation may still be taken back, as far as is known here."""
+def is_undone(db: Session, receipt: Receipt) -> bool:
+    """Whether the cancellation that the receipt confirms was taken back later, as far as is known here."""
     content = receipt.content
-    is_cancellation = (
-        content["type"] == ReceiptType.CANCELLATION and receipt.status == ReceiptStatus.CONFIRMED
-    )
-    if not is_cancellation or content["undoUntil"] is None or parse_moment(content["undoUntil"]) <= now:
-        return False
-    return not queries.is_taken_back(
+    return _confirms_cancellation(receipt) and queries.is_taken_back(
         db,
         app_id=receipt.app_id,
         customer_id=content["customerId"],
         subscription_id=content["subscriptionId"],
         after=receipt.created_at,
     )
+
+
+def is_open(receipt: Receipt, now: datetime) -> bool:
+    """Whether there is time left to take the receipt's cancellation back, unless that was done."""
+    until = receipt.content["undoUntil"]
+    return _confirms_cancellation(receipt) and until is not None and parse_moment(until) > now
+
+
+def _confirms_cancellation(receipt: Receipt) -> bool:
+    is_confirmed = receipt.status == ReceiptStatus.CONFIRMED
+    return is_confirmed and receipt.content["type"] == ReceiptType.CANCELLATION
 
 
 async def undo(ports: SessionPorts, *, receipt_id: str, browser_sha256: str) -> str:
@@ -79,7 +85,7 @@ def _begin(db: Session, *, receipt_id: str, browser_sha256: str, holder: str, no
     known = queries.find_session_of_receipt(db, origin=origin, receipt_id=receipt_id)
     if known is not None and known.browser_sha256 == browser_sha256 and not service.is_over(known, now):
         return Begun(known.id)  # pressed twice
-    if not can_undo(db, receipt, now):
+    if not is_open(receipt, now) or is_undone(db, receipt):
         raise NothingToUndo
     return service.new_session(
         db,
