@@ -9,6 +9,7 @@ import time
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -384,8 +385,7 @@ async def _begun(desk: Desk, *, holder: str) -> str:
 
 
 def _ports_named(desk: Desk, holder: str):
-    ports = desk.session_ports()
-    return type(ports)(ports.database, ports.clock, ports.http, ports.vault, holder=holder)
+    return replace(desk.session_ports(), holder=holder)
 
 
 def _until(is_true, seconds: float = 5) -> None:
