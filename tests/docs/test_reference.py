@@ -2,24 +2,29 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from enum import StrEnum
+from fractions import Fraction
 from pathlib import Path
 from typing import get_args
 
 import pytest
 from pydantic import BaseModel
 
-from app.core import billing, direct, eligibility, facts, flow, state
+from app.core import billing, direct, eligibility, facts, flow, limits, state
+from app.core.codes import success_bound
 from app.core.rules.operators import Op
 from app.flows.files import load_yaml
 from app.links import forms
 from app.links import service as links_service
+from app.mail.kinds import SUBJECT_FIELDS, MailStatus
 from app.settings import Settings
 from tests.docs import pages
 
 README = pages.ROOT / "README.md"
 FLOWS = pages.ROOT / "docs" / "flows.md"
 INTEGRATION = pages.ROOT / "docs" / "integration.md"
+OPERATIONS = pages.ROOT / "docs" / "operations.md"
 EVERY_PAGE = pytest.mark.parametrize("page", pages.PAGES, ids=pages.name)
 
 MODELS = {
@@ -73,6 +78,7 @@ def test_reasons_are_those_of_the_code(reasons: type[StrEnum]) -> None:
     [
         ("LinkState", set(links_service.LinkState)),
         ("Outcome", set(state.Outcome)),
+        ("MailStatus", set(MailStatus)),
         (
             "SubscriptionStatus",
             {kind.model_fields["name"].default for kind in get_args(get_args(direct.SubscriptionStatus)[0])},
@@ -80,7 +86,8 @@ def test_reasons_are_those_of_the_code(reasons: type[StrEnum]) -> None:
     ],
 )
 def test_words_are_those_of_the_code(subject: str, expected: set[str]) -> None:
-    assert set(pages.table(INTEGRATION, subject).names()) == expected
+    page = OPERATIONS if subject == "MailStatus" else INTEGRATION
+    assert set(pages.table(page, subject).names()) == expected
 
 
 def test_attributes_and_their_types_are_those_of_the_code() -> None:
@@ -98,6 +105,25 @@ def test_flows_in_the_documentation_can_be_read() -> None:
         assert whole
         for code in whole:
             load_yaml(code, pages.name(page))
+
+
+def test_what_subjects_may_say_is_that_of_the_code() -> None:
+    rows = {row[0].strip("`"): row[2] for row in pages.table(OPERATIONS, "MailKind").rows}
+    assert {kind: set(re.findall(r"\{(\w+)\}", said)) for kind, said in rows.items()} == {
+        str(kind): set(fields) for kind, fields in SUBJECT_FIELDS.items()
+    }
+
+
+def test_limits_are_those_of_the_code() -> None:
+    known = [one for one in vars(limits).values() if isinstance(one, limits.Limit)]
+    spans = {timedelta(minutes=1): "1 minute", timedelta(hours=1): "1 hour", timedelta(days=1): "1 day"}
+    said = [row[:3] for row in pages.table(OPERATIONS, "Limit").rows]
+    assert sorted(said) == sorted((f"`{one.name}`", f"{one.most:,}", spans[one.window]) for one in known)
+
+
+def test_the_chance_of_guessing_is_not_put_too_low() -> None:
+    (said,) = re.findall(r"with a chance of at most ([\d.]+) %", pages.read(OPERATIONS).replace("\n", " "))
+    assert success_bound(within=timedelta(days=1)) <= Fraction(said) / 100
 
 
 # --- Settings -----------------------------------------------------------------------------------------------------
