@@ -8,6 +8,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import DEVNULL, Popen
 from typing import Any, Literal
 
 import httpx
@@ -127,6 +128,24 @@ class Stage:
         for port in list(self._servers):
             self.stop(port)
 
+    @contextmanager
+    def worker(self, **env: str) -> Iterator[Popen[bytes]]:
+        """A worker of its own beside the servers, killed at the end unless it was before."""
+        command = [sys.executable, "-m", "tests.support.process", "worker"]
+        with (self.folder / "worker.log").open("ab") as log:
+            process = Popen(
+                command,
+                env={**os.environ, **self.env(self.port, **env)},
+                stdin=DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait(server.STOP_WITHIN_S)
+
     def env(self, port: int, **more: str) -> Mapping[str, str]:
         return {
             "LEAVEWELL_SECRET": SECRET,
@@ -137,10 +156,6 @@ class Stage:
             "LEAVEWELL_LOG_LEVEL": "warning",
             **more,
         }
-
-    def environment(self, port: int) -> Mapping[str, str]:
-        """All of it, for a process that nobody waits for."""
-        return {**os.environ, **self.env(port), "PORT": str(port)}
 
     def connect(self, provider: Provider) -> None:
         config = {"base_url": self.billing.url, "api_key": BILLING_KEY}

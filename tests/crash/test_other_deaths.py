@@ -1,11 +1,7 @@
 """Others die: the billing service during the call, a worker of its own, one server of two. And the network fails."""
 
 import asyncio
-import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from subprocess import DEVNULL, Popen
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -14,7 +10,7 @@ from tests.crash.billing import Billing, Point
 from tests.crash.stage import CANCEL, DISCOUNT, WAITING, Action, Stage
 from tests.crash.test_killed_server import assert_made_once
 from tests.support.databases import KINDS
-from tests.support.server import STOP_WITHIN_S, free_port
+from tests.support.server import free_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash]
 
@@ -39,18 +35,6 @@ async def test_billing_dies_during_the_call_and_comes_back(
         await assert_made_once(customer, "demo", action)
 
 
-@contextmanager
-def worker(stage: Stage) -> Iterator[Popen[bytes]]:
-    command = [sys.executable, "-m", "tests.support.process", "worker"]
-    env = stage.environment(stage.port)
-    with Popen(command, env=env, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL) as process:
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait(STOP_WITHIN_S)
-
-
 @on_postgresql
 @pytest.mark.parametrize("point", ["before_commit", "after_commit"])
 async def test_a_worker_dies_over_a_change_and_another_one_finishes_it(
@@ -65,11 +49,11 @@ async def test_a_worker_dies_over_a_change_and_another_one_finishes_it(
             billing.fail("read", "500")
             assert (await DISCOUNT.ask(customer.visitor, screen)).h1 in WAITING
             billing.hold(point)
-            with worker(stage):
+            with stage.worker():
                 await billing.wait_until_held(point)
             billing.let_go()
             assert (await customer.reload()).h1 in WAITING
-            with worker(stage):
+            with stage.worker():
                 await assert_made_once(customer, "demo", DISCOUNT)
     finally:
         stage.stop()

@@ -5,18 +5,9 @@ import os
 import sys
 
 import uvicorn
-from jinja2 import FileSystemLoader
 
-from app.adapters.clock import SystemClock
-from app.adapters.http import OutboundHttp
-from app.adapters.signing import Signer
-from app.adapters.vault import Vault
-from app.db.database import Database
-from app.main import ROOT, create_app, worker_of
+from app.main import create_app, run_worker
 from app.settings import Settings
-from app.web.assets import Assets
-from app.web.deps import Ports
-from app.web.render import Renderer
 
 
 def main(what: str) -> None:
@@ -25,23 +16,7 @@ def main(what: str) -> None:
         app = create_app(settings)
         uvicorn.run(app, host=settings.host, port=settings.port, log_config=None, lifespan="on")
     else:
-        asyncio.run(work(settings))
-
-
-async def work(settings: Settings) -> None:
-    assets = Assets(ROOT / "static")
-    with Database(settings.database_url) as database:
-        ports = Ports(
-            settings=settings,
-            database=database,
-            clock=SystemClock(),
-            signer=Signer(settings.secrets),
-            vault=Vault(settings.secrets),
-            http=OutboundHttp(settings.allowed_networks),
-            renderer=Renderer(FileSystemLoader(ROOT / "templates"), assets),
-            assets=assets,
-        )
-        await worker_of(ports).run()
+        asyncio.run(run_worker(settings))
 
 
 if __name__ == "__main__":
