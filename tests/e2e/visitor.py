@@ -14,8 +14,8 @@ Look = Callable[[Page], None]
 Heading = str | re.Pattern[str]
 Sent = tuple[str, tuple[tuple[str, str], ...]]
 
-OF_ONE_PAGE = ("csrf_token", "revision", "decision")
-OF_ONE_SESSION = re.compile(r"(cs|lnk)_[0-9a-z]+|cl_[^/]+")
+OF_ONE_PAGE = ("csrf_token", "revision", "decision", "link")
+OF_ONE_SESSION = re.compile(r"(cs|lnk|ver)_[0-9a-z]+|(?:cl|rcp)_[^/]+")
 
 
 @dataclass
@@ -64,6 +64,27 @@ class Visitor:
         self.page.locator("label").filter(has_text=begins).click()
         expect(self.page.get_by_role("radio", name=begins)).to_be_checked()
 
+    def type(self, label: str, text: str) -> None:
+        """Put this into a field in place of what is there."""
+        self.page.get_by_label(label, exact=True).fill(text)
+
+    def follow(self, link: str, *, arrive_at: Heading) -> None:
+        self.page.get_by_role("main").get_by_role("link", name=link, exact=True).click()
+        self.arrive(arrive_at)
+
+    def go_to(self, url: str, *, arrive_at: Heading, status: int = 200) -> None:
+        """From the address bar, or from a mail program."""
+        answer = self.page.goto(url)
+        assert answer is not None
+        assert answer.status == status
+        self.arrive(arrive_at)
+
+    def is_told(self, mistake: str) -> None:
+        """What was sent was not right: the page has come again and says why."""
+        expect(self.page.get_by_role("alert")).to_contain_text(mistake)
+        expect(self.page).to_have_title(re.compile("^Error: "))
+        self.look(self.page)
+
     def answer(self, button: str, *, arrive_at: Heading) -> None:
         self.press(button)
         self.arrive(arrive_at)
@@ -87,5 +108,10 @@ class Visitor:
         if request.method == "POST" and path.startswith("/cancel/"):
             # A native form ends lines with CR LF, a scripted one with LF; the server takes them for the same.
             fields = parse_qsl((request.post_data or "").replace("%0D%0A", "%0A"), keep_blank_values=True)
-            kept = tuple(sorted(pair for pair in fields if pair[0] not in OF_ONE_PAGE))
+            kept = tuple(sorted(_alike(*pair) for pair in fields if pair[0] not in OF_ONE_PAGE))
             self.sent.append((OF_ONE_SESSION.sub(r"\1", path), kept))
+
+
+def _alike(name: str, value: str) -> tuple[str, str]:
+    """Of a code what shape it was typed in: it is another one each time."""
+    return name, re.sub(r"\d", "0", value) if name == "code" else value
