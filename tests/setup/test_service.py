@@ -1,5 +1,6 @@
 """Setting up by calls: what the demo and the command line stand on."""
 
+from datetime import timedelta
 from ipaddress import ip_network
 
 import pytest
@@ -67,6 +68,17 @@ def test_setting_what_is_set_changes_nothing(database: Database, clock: FakeCloc
         )
         database.write_sync(setup.set_contact, app_id=app_id, email="help@acme.example", url=None)
         database.write_sync(setup.set_theme, app_id=app_id, theme={"brand": "#1f6655"})
+        database.write_sync(
+            setup.set_hosted,
+            app_id=app_id,
+            is_on=True,
+            link_life=timedelta(days=7),
+            code_life=timedelta(minutes=5),
+        )
+        database.write_sync(setup.set_sender, app_id=app_id, name="Acme", address="leave@acme.example")
+        database.write_sync(setup.set_subject, app_id=app_id, kind="code", text="A code for {brand}")
+        database.write_sync(setup.set_pause_reminder, app_id=app_id, days=14)
+        database.write_sync(setup.set_time_zone, app_id=app_id, zone="Asia/Kolkata")
         return database.read_sync(accounts.get_environment, app_id).model_dump()
 
     first = set_all()
@@ -80,6 +92,26 @@ def test_a_key_is_made_once(database: Database, clock: FakeClock, app_id: str) -
     [key] = database.read_sync(accounts_queries.list_keys, app_id)
     database.write_sync(accounts.revoke_key, app_id=app_id, key_id=key.id, now=clock.now())
     assert database.write_sync(setup.ensure_key, VAULT, app_id=app_id, now=clock.now()) != first
+
+
+def test_what_is_not_said_about_the_entry_stays(database: Database, app_id: str) -> None:
+    database.write_sync(setup.set_hosted, app_id=app_id, is_on=False, code_life=timedelta(minutes=15))
+    kept = database.write_sync(setup.set_hosted, app_id=app_id, link_life=timedelta(hours=1))
+    assert (kept.hosted_enabled, kept.code_life_s, kept.link_life_s) == (False, 900, 3_600)
+
+
+def test_subjects_are_kept_by_kind(database: Database, app_id: str) -> None:
+    for kind in ("code", "receipt"):
+        database.write_sync(setup.set_subject, app_id=app_id, kind=kind, text=f"{kind} of {{brand}}")
+    database.write_sync(setup.set_subject, app_id=app_id, kind="code", text=None)
+    environment = database.read_sync(accounts.get_environment, app_id)
+    assert environment.mail_subjects == {"receipt": "receipt of {brand}"}
+
+
+def test_every_mistake_of_a_sender_is_named_at_once(database: Database, app_id: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        database.write_sync(setup.set_sender, app_id=app_id, name="A\nB", address="nobody")
+    assert {problem.field for problem in refused.value.fields} == {"name", "address"}
 
 
 def test_every_mistake_of_a_provider_is_named_at_once(
