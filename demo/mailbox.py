@@ -72,10 +72,11 @@ class Mailbox:
     # --- As a mail server
 
     async def send(self, message: EmailMessage, *, sender: str, recipient: str) -> None:
-        """Take a mail for good. One that was taken already, by its `Message-ID`, is the same mail."""
-        await asyncio.to_thread(self._keep, message, sender, recipient)
+        """Take a mail for good, as `keep` does, and hold nobody up."""
+        await asyncio.to_thread(self.keep, message, sender=sender, recipient=recipient)
 
-    def _keep(self, message: EmailMessage, sender: str, recipient: str) -> None:
+    def keep(self, message: EmailMessage, *, sender: str, recipient: str) -> str:
+        """Put a mail there and return its id. One that was taken already, by its `Message-ID`, is the same mail."""
         is_ascii = recipient.isascii() and sender.isascii()
         content = message.as_bytes(policy=(SMTP if is_ascii else SMTPUTF8).clone(cte_type="7bit"))
         id = hashlib.sha256((message["Message-ID"] or "").encode() or content).hexdigest()[:20]
@@ -84,10 +85,11 @@ class Mailbox:
         with self._writing:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._find(id) is not None:
-                return
+                return id
             replace_file(self._folder / f"{self._next_place():018}-{id}.eml", envelope + content)
             for old in list(self._files())[MOST:]:
                 old.unlink(missing_ok=True)
+        return id
 
     def _next_place(self) -> int:
         """Now in microseconds, and behind the newest even where the clock was set back, or has not moved."""

@@ -4,6 +4,8 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from email.message import EmailMessage
+from email.policy import SMTP
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from litestar import Litestar
 from demo.billing.seed import seed
 from demo.billing.service import create_app
 from demo.billing.store import Store
+from demo.mailbox import Mailbox
 from demo.shop.app import create_shop
 from demo.shop.config import Keys, ShopConfig
 from tests.support.clock import FakeClock
@@ -67,6 +70,7 @@ class Backend:
     leavewell: FakeLeavewell
     billing: Store
     line: BillingLine
+    mailbox: Mailbox
     clock: FakeClock
 
     def act(self, subscription_id: str, action: str, **body: Any) -> None:
@@ -96,8 +100,10 @@ class Shop(Backend):
         return answer.text
 
 
-def build(folder: Path, *, origin: str = ORIGIN, sends_billing_data: bool = False) -> Backend:
-    """A shop at nine in the morning of 21 November 2026, its billing freshly seeded."""
+def build(
+    folder: Path, *, origin: str = ORIGIN, sends_billing_data: bool = False, mail_server: str | None = None
+) -> Backend:
+    """A shop at nine in the morning of 21 November 2026, its billing freshly seeded, its mailbox empty."""
     clock = FakeClock()
     store = Store(folder / "billing.sqlite3")
     seed(store, clock.now())
@@ -105,6 +111,7 @@ def build(folder: Path, *, origin: str = ORIGIN, sends_billing_data: bool = Fals
     service.state.desk.set_time = clock.now()
     line = BillingLine(service)
     leavewell = FakeLeavewell()
+    mailbox = Mailbox(folder / "mail", now=clock.now)
     app = create_shop(
         ShopConfig(
             origins=(origin, "http://localhost:8000"),
@@ -115,18 +122,21 @@ def build(folder: Path, *, origin: str = ORIGIN, sends_billing_data: bool = Fals
             keys=KEYS,
             action_secrets=ACTION_SECRETS,
             sends_billing_data=sends_billing_data,
+            mail=mailbox if mail_server is None else mail_server,
         ),
         now=clock.now,
         leavewell_transport=httpx.MockTransport(leavewell),
         billing_transport=line,
     )
-    return Backend(app, leavewell, store, line, clock)
+    return Backend(app, leavewell, store, line, mailbox, clock)
 
 
 @asynccontextmanager
-async def open_shop(folder: Path, *, sends_billing_data: bool = False) -> AsyncIterator[Shop]:
+async def open_shop(
+    folder: Path, *, sends_billing_data: bool = False, mail_server: str | None = None
+) -> AsyncIterator[Shop]:
     """A shop with a browser, in this test's own loop."""
-    backend = build(folder, sends_billing_data=sends_billing_data)
+    backend = build(folder, sends_billing_data=sends_billing_data, mail_server=mail_server)
     transport = httpx.ASGITransport(app=backend.app)  # type: ignore[arg-type]  # as in tests.support.pages
     async with (
         backend.line.service.lifespan(),
@@ -134,3 +144,31 @@ async def open_shop(folder: Path, *, sends_billing_data: bool = False) -> AsyncI
         httpx.AsyncClient(transport=transport, base_url=ORIGIN) as browser,
     ):
         yield Shop(**vars(backend), browser=browser)
+
+
+def letter(
+    subject: str = "Your code",
+    *,
+    id: str = "mail_1",
+    text: str = "Your code: 123 456",
+    html: str
+    | None = "<!doctype html><html lang=en><head><title>Code</title></head><body><p>123 456</body></html>",
+    file: tuple[str, bytes] | None = None,
+) -> EmailMessage:
+    """A mail as Leavewell hands it over."""
+    message = EmailMessage(policy=SMTP)
+    message["Subject"] = subject
+    message["From"] = "Northwind Notes <leave@northwind.example>"
+    message["To"] = "ben@example.com"
+    message["Message-ID"] = f"<{id}@northwind.example>"
+    message.set_content(text)
+    if html is not None:
+        message.add_alternative(html, subtype="html")
+    if file is not None:
+        message.add_attachment(file[1], maintype="application", subtype="json", filename=file[0])
+    return message
+
+
+def put(mailbox: Mailbox, message: EmailMessage, *, recipient: str = "ben@example.com") -> str:
+    """Have it arrive; its id there."""
+    return mailbox.keep(message, sender="leave@northwind.example", recipient=recipient)
