@@ -1,5 +1,7 @@
-"""The ways of those who have no usable link: by an address and a code, or by a request. Told by what is on screen and in
-the mailbox; each ends with what the customer and the shop hold in hands."""
+"""The ways of those who have no usable link: by an address and a code, or by a request.
+
+Told by what is on screen and in the mailbox; each ends with what the customer and the shop hold in hands.
+"""
 
 import re
 from collections.abc import Callable
@@ -351,10 +353,11 @@ def taken_back_in_another_browser(stage: Stage, newcomer: Newcomer) -> None:
 
 @dataclass(frozen=True)
 class Way:
-    """`changes`: what billing's record says afterwards, by subscription."""
+    """`changes`: what billing's record says afterwards, by subscription. `has_own_screens`: worth another look."""
 
     walk: Callable[[Stage, Newcomer], None]
     changes: dict[str, list[str]] = field(default_factory=dict)
+    has_own_screens: bool = True
 
 
 WAYS = (
@@ -362,12 +365,16 @@ WAYS = (
         an_expired_link_leads_to_its_own_subscription,
         {"sub_emil_publish": ["cancel"], "sub_emil_pro": []},
     ),
-    Way(somebody_elses_link_says_nothing_about_me),
+    Way(somebody_elses_link_says_nothing_about_me, has_own_screens=False),
     Way(from_the_shops_help_page),
-    Way(one_of_two_subscriptions, {"sub_emil_publish": ["cancel"], "sub_emil_pro": []}),
+    Way(
+        one_of_two_subscriptions,
+        {"sub_emil_publish": ["cancel"], "sub_emil_pro": []},
+        has_own_screens=False,
+    ),
     Way(one_of_two_accounts, {"sub_emil_work_lite": ["cancel"], "sub_emil_pro": []}),
     Way(five_wrong_codes_and_then_a_new_one),
-    Way(a_code_after_its_time),
+    Way(a_code_after_its_time, has_own_screens=False),
     Way(a_code_after_its_time_twice),
     Way(one_more_message),
     Way(too_many_wrong_codes),

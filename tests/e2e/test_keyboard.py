@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.e2e.by_email import CHOOSE, CODE, ENTRY, GOES_ON, code_for
 from tests.e2e.conftest import Visitors
 from tests.e2e.journeys import CANCELED, CONFIRM, FEEDBACK, NOTES, SURVEY
 from tests.e2e.stage import Stage
@@ -118,3 +119,44 @@ def test_the_exit_and_the_way_back_are_reached_too(visitor: Visitors) -> None:
     tab_to(page, "Back", key="Shift+Tab")
     page.keyboard.press("Enter")
     arrive_by_keyboard(customer, SURVEY)
+
+
+def test_from_the_public_address_to_the_result_and_back(stage: Stage, visitor: Visitors) -> None:
+    customer = visitor()
+    customer.go_to(stage.entry, arrive_at=ENTRY)
+    page = customer.page
+    tab_to(page, "Email address")
+    page.keyboard.type("emil@example.com")
+    page.keyboard.press("Enter")
+    arrive_by_keyboard(customer, CODE)
+    tab_to(page, "Code")
+    page.keyboard.type("nonsense")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_be_focused()
+    tab_to(page, "Enter the 6 digits")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Code", exact=True)).to_be_focused()
+    page.keyboard.press("Control+A")
+    page.keyboard.type(code_for(stage, "emil@example.com"))
+    page.keyboard.press("Enter")
+    arrive_by_keyboard(customer, CHOOSE)
+    tab_to(page, "Northwind Publish")
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("radio", name="Pro")).to_be_checked()
+    page.keyboard.press("ArrowUp")
+    expect(page.get_by_role("radio", name="Northwind Publish")).to_be_checked()
+    page.keyboard.press("Enter")
+    arrive_by_keyboard(customer, SURVEY)
+    tab_to(page, "Cancel now")
+    page.keyboard.press("Enter")
+    arrive_by_keyboard(customer, CONFIRM)
+    tab_to(page, "Cancel my subscription")
+    page.keyboard.press("Enter")
+    arrive_by_keyboard(customer, CANCELED)
+    tab_to(page, "See the receipt")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/cancel/receipts/**")
+    tab_to(page, "Keep my subscription after all")
+    page.keyboard.press("Enter")
+    arrive_by_keyboard(customer, GOES_ON)
+    assert stage.changes("sub_emil_publish") == ["cancel", "uncancel"]

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.e2e.by_email import WAYS, Way
 from tests.e2e.conftest import Visitors
 from tests.e2e.journeys import CONFIRM, HALF_PRICE, JOURNEYS, SURVEY, Journey, begin
 from tests.e2e.stage import Stage
@@ -19,6 +20,7 @@ FITS = "document.documentElement.scrollWidth <= innerWidth"
 # A page at 200 % zoom has half the pixels to itself, and each of them is two.
 ZOOMED: dict[str, Any] = {"width": 640, "height": 450, "device_scale_factor": 2}
 TOURS = [journey for journey in JOURNEYS if journey.has_own_screens]
+WAYS_IN = [way for way in WAYS if way.has_own_screens]
 
 
 def check(page: Page) -> None:
@@ -55,6 +57,13 @@ def test_every_screen_on_the_way_is_accessible_and_fits(
     stage: Stage, visitor: Visitors, look_once: Look, journey: Journey
 ) -> None:
     journey.walk(visitor(look=look_once))
+
+
+@pytest.mark.parametrize("way", WAYS_IN, ids=lambda way: way.walk.__name__)
+def test_every_screen_without_a_link_is_accessible_and_fits(
+    stage: Stage, visitor: Visitors, look_once: Look, way: Way
+) -> None:
+    way.walk(stage, lambda: visitor(look=look_once))
 
 
 def test_the_pages_around_it_are_accessible_and_fit(stage: Stage, visitor: Visitors) -> None:
