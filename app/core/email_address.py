@@ -10,6 +10,8 @@ MAX_ADDRESS: Final = 254  # RFC 5321 §4.5.3.1.3 with erratum 1690: octets
 MAX_LOCAL: Final = 64
 
 _LOCAL = re.compile(r"[^\s@<>,;:\"()\[\]\\]+")
+# RFC 2047. Python's writer of mails decodes it wherever it stands: `=?utf-8?q?=0D=0ABcc=3A…?=@host` makes a header.
+_ENCODED_WORD = re.compile(r"=\?.*\?=")
 _DOTLESS_HOSTS = frozenset({"gmail.com", "googlemail.com"})  # dots in front of the @ mean nothing there
 
 
@@ -22,6 +24,7 @@ def is_address(text: str) -> bool:
         and len(text.encode()) <= MAX_ADDRESS
         and len(local.encode()) <= MAX_LOCAL
         and _LOCAL.fullmatch(local) is not None
+        and _ENCODED_WORD.search(local) is None
         and not (local.startswith(".") or local.endswith(".") or ".." in local)
         and _ascii_host(host) is not None
     )

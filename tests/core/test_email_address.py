@@ -52,6 +52,8 @@ def test_an_address_is_one(address: str) -> None:
         "ada(me)@example.com",
         "ada@example.com\nBcc: bob@example.com",
         "ada@example.com\r\n",
+        "=?utf-8?q?=0D=0ABcc=3A=20bob=40example=2Ecom?=@example.com",
+        "ada.=?UTF-8?B?DQpCY2M6IGJvYkBleGFtcGxlLmNvbQ==?=.b@example.com",
         "ada\x00@example.com",
         "ada\u202e@example.com",
         "ada\u200b@example.com",
