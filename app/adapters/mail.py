@@ -7,6 +7,7 @@ import ssl
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from email.message import EmailMessage
+from email.policy import EmailPolicy
 from functools import cached_property
 from ipaddress import ip_address
 from socket import IPPROTO_TCP, SOCK_STREAM, gaierror, getaddrinfo, socket
@@ -40,6 +41,7 @@ _PASSING = frozenset(
 _NOT_THE_RECIPIENT = re.compile(r"5\.(1\.[78]|5\.\d+|7\.\d+)")
 _ABOUT_THE_RECIPIENT = frozenset({550, 551, 553})  # RFC 5321 §4.2.3, where no enhanced code says more
 _NO_SUCH_ADDRESS = 553
+_NOT_THIS_MESSAGE = 554
 
 _log = structlog.get_logger(__name__)
 
@@ -204,7 +206,21 @@ class _Mail:
         self.sender = sender
         self.recipient = recipient
         self.needs_utf8 = not (sender + recipient).isascii()
-        self.content = message.as_bytes(policy=_UTF8_HEADERS if self.needs_utf8 else _ASCII_HEADERS)
+        policy = _UTF8_HEADERS if self.needs_utf8 else _ASCII_HEADERS
+        self.content = message.as_bytes(policy=policy)
+        if _breaks_out(message, policy):
+            raise MailRefused("A value breaks out of its header.", _NOT_THIS_MESSAGE)
+
+
+def _breaks_out(message: EmailMessage, policy: EmailPolicy) -> bool:
+    """Whether a value ends its header. Python writes out a line break that stands in an encoded word (RFC 2047), so a
+    name or a subject could say `=?utf-8?q?=0D=0ABcc=3A…?=`."""
+    for part in message.walk():
+        for name, value in part.raw_items():
+            _, *others = re.split(r"\r\n|\r|\n", policy.fold(name, value).removesuffix(policy.linesep))
+            if any(not line.startswith((" ", "\t")) or line.isspace() for line in others):
+                return True
+    return False
 
 
 async def _hand_over(client: _Client, mail: _Mail) -> None:

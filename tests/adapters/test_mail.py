@@ -5,6 +5,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
+from email.headerregistry import Address
 from email.message import EmailMessage
 from ipaddress import ip_network
 from pathlib import Path
@@ -143,6 +144,23 @@ async def test_an_international_host_is_written_in_ascii(smtp: SmtpServer) -> No
     await send(smtp, recipient="kim@Bücher.example")
     assert smtp.inbox[0].recipient == "kim@xn--bcher-kva.example"
     assert "SMTPUTF8" not in smtp.inbox[0].options
+
+
+@pytest.mark.parametrize("header", ["Subject", "From", "To", "Reply-To"])
+async def test_no_value_becomes_a_header_or_a_text_of_its_own(smtp: SmtpServer, header: str) -> None:
+    for word in (
+        "=?utf-8?q?=0D=0ABcc=3A=20all=40customer=2Eexample?=",
+        "=?utf-8?q?=0ABcc=3A=20x?=",
+        "=?utf-8?b?DQoNCkhlbGxv?=",
+    ):
+        message = letter()
+        del message[header]
+        message[header] = (
+            f"Ada {word} Ash" if header == "Subject" else Address(word, "kim", "customer.example")
+        )
+        with pytest.raises(MailRefused, match="breaks out of its header"):
+            await SmtpMailer(smtp.settings()).send(message, sender=SENDER, recipient=KIM)
+    assert smtp.inbox == []
 
 
 async def test_an_international_name_is_sent_as_it_is_where_the_server_can(smtp: SmtpServer) -> None:
