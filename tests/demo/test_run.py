@@ -1,24 +1,29 @@
 """`python -m demo`: one command that starts everything, keeps what was, and leaves nothing behind."""
 
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from alembic import command
 from litestar.types import Receive, Scope, Send
 
+from app.db.migrate import alembic_config
 from app.web.edge import Edge
-from demo.customers import CUSTOMERS
+from demo.customers import CUSTOMERS, SECOND_ACCOUNT
 from demo.run import CannotStart, claim, keep_secret, listen, write_atomically
 from demo.run_server import Doors
 from tests.support import server
+from tests.support.html import Element, parse
+from tests.support.smtp import smtp_server
 
 NAMES = [
     "LEAVEWELL_URL",
@@ -32,8 +37,8 @@ NAMES = [
 
 @contextmanager
 def demo(folder: Path, **env: str) -> Iterator[server.ServerProcess]:
-    command = [sys.executable, "-m", "demo", "--data", folder / "data"]
-    with server.started(command, env=env, log=folder / "log") as running:
+    arguments = [sys.executable, "-m", "demo", "--data", folder / "data"]
+    with server.started(arguments, env=env, log=folder / "log") as running:
         _wait_for_greeting(running)
         yield running
 
@@ -87,8 +92,8 @@ def test_one_command_serves_leavewell_and_the_shop(tmp_path: Path) -> None:
 def test_who_got_an_answer_finds_the_keys_of_this_run(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "demo.env").write_text("LEAVEWELL_URL=http://127.0.0.1:1\n")
-    command = [sys.executable, "-m", "demo", "--data", tmp_path / "data"]
-    with server.started(command, env={}, log=tmp_path / "log") as running:
+    arguments = [sys.executable, "-m", "demo", "--data", tmp_path / "data"]
+    with server.started(arguments, env={}, log=tmp_path / "log") as running:
         assert httpx.get(f"{running.url}/healthz", timeout=server.START_WITHIN_S).status_code == 200
         assert env_file(tmp_path / "data" / "demo.env")["LEAVEWELL_URL"] == running.url
 
@@ -101,6 +106,71 @@ def test_a_second_start_keeps_keys_and_secrets(tmp_path: Path) -> None:
             del given["LEAVEWELL_URL"]  # the port is another one
             kept.append((given, (tmp_path / "data" / "secret").read_text()))
     assert kept[0] == kept[1]
+
+
+def ask_for_a_code(url: str, app_id: str, email: str) -> str:
+    """Enter an address on the public page, as somebody without a link; the heading of what comes."""
+    with httpx.Client(base_url=url, follow_redirects=True) as browser:
+        entry = parse(browser.get(f"/cancel/{app_id}").text)
+        fields = {field["name"]: field["value"] for field in entry.all("form")[0].all("input")}
+        answer = browser.post(f"/cancel/{app_id}", data={**fields, "email": email})
+        assert answer.status_code == 200, answer.text
+        return parse(answer.text).all("h1")[0].text
+
+
+def wait_for_mail(running: server.ServerProcess) -> Element:
+    """The mailbox page as soon as something has arrived."""
+    deadline = time.monotonic() + server.START_WITHIN_S
+    while True:
+        page = parse(httpx.get(f"{running.url}/demo/mailbox").text)
+        if any(one["href"].startswith("/demo/mailbox/") for one in page.all("a")):
+            return page
+        assert time.monotonic() < deadline, running.printed()
+        with suppress(subprocess.TimeoutExpired):
+            running.process.wait(0.05)
+
+
+@pytest.mark.parametrize("provider", ["demo", "direct"])
+def test_a_code_arrives_in_the_mailbox(tmp_path: Path, provider: str) -> None:
+    with demo(tmp_path, PROVIDER=provider, SMTP_URL="") as running:
+        assert f"{running.url}/demo/mailbox" in running.printed()
+        app_id = env_file(tmp_path / "data" / "demo.env")["LEAVEWELL_APP_ID"]
+        assert ask_for_a_code(running.url, app_id, "ben@example.com") == "Check your email"
+        page = wait_for_mail(running)
+    assert "to ben@example.com" in page.all("main")[0].text
+    (file,) = (tmp_path / "data" / "mail").iterdir()
+    assert b"From: Northwind Notes <leave@northwind.example>" in file.read_bytes()
+
+
+def test_with_smtp_url_mail_goes_to_that_server(tmp_path: Path) -> None:
+    with smtp_server() as smtp, demo(tmp_path, SMTP_URL=smtp.url) as running:
+        assert "Mail goes to 127.0.0.1" in httpx.get(f"{running.url}/demo/mailbox").text
+        app_id = env_file(tmp_path / "data" / "demo.env")["LEAVEWELL_APP_ID"]
+        ask_for_a_code(running.url, app_id, "ben@example.com")
+        assert smtp.wait_for(1)[0].recipient == "ben@example.com"
+    assert not (tmp_path / "data" / "mail").exists()
+
+
+def test_the_data_of_an_older_version_goes_on(tmp_path: Path) -> None:
+    """What the first version left: its schema, and a billing system that knew six customers."""
+    with demo(tmp_path):
+        before = env_file(tmp_path / "data" / "demo.env")
+    command.downgrade(alembic_config(f"sqlite:///{tmp_path / 'data' / 'leavewell.sqlite3'}"), "0001")
+    with closing(sqlite3.connect(tmp_path / "data" / "billing.sqlite3")) as billing, billing:
+        billing.execute("DELETE FROM customers WHERE id = ?", (SECOND_ACCOUNT.id,))
+        billing.execute("DELETE FROM subscriptions WHERE customer_id = ?", (SECOND_ACCOUNT.id,))
+    with demo(tmp_path) as running:
+        after = env_file(tmp_path / "data" / "demo.env")
+        assert {**after, "LEAVEWELL_URL": ""} == {**before, "LEAVEWELL_URL": ""}
+        ask_for_a_code(running.url, after["LEAVEWELL_APP_ID"], SECOND_ACCOUNT.email)
+        wait_for_mail(running)
+        connected = env_file(tmp_path / "data" / "billing.env")
+        found = httpx.get(
+            f"{connected['DEMO_BILLING_URL']}/test/customers",
+            params={"email": SECOND_ACCOUNT.email},
+            headers={"authorization": f"Bearer {connected['DEMO_BILLING_KEY']}"},
+        ).json()["customers"]
+        assert [customer["id"] for customer in found] == ["cus_emil", SECOND_ACCOUNT.id]
 
 
 @pytest.mark.crash
@@ -130,8 +200,8 @@ async def test_an_endless_head_is_refused_by_both_doors(path: str) -> None:
 def test_a_port_in_use_is_said_clearly(tmp_path: Path) -> None:
     with server.listen() as taken:
         port = taken.getsockname()[1]
-        command = [sys.executable, "-m", "demo", "--port", str(port), "--data", str(tmp_path / "data")]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        arguments = [sys.executable, "-m", "demo", "--port", str(port), "--data", str(tmp_path / "data")]
+        ended = subprocess.run(arguments, capture_output=True, text=True, timeout=20, check=False)
     assert ended.returncode == 1
     assert f"Port {port}" in ended.stderr
     assert "make run PORT=" in ended.stderr
@@ -149,9 +219,9 @@ def test_a_port_in_use_is_said_clearly(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_variable_is_said_clearly(tmp_path: Path, variables: dict[str, str], said: str) -> None:
-    command = [sys.executable, "-m", "demo", "--data", str(tmp_path / "data")]
+    arguments = [sys.executable, "-m", "demo", "--data", str(tmp_path / "data")]
     ended = subprocess.run(
-        command, env=variables, cwd=Path.cwd(), capture_output=True, text=True, timeout=20, check=False
+        arguments, env=variables, cwd=Path.cwd(), capture_output=True, text=True, timeout=20, check=False
     )
     assert ended.returncode == 2
     assert said in ended.stderr
