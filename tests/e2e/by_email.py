@@ -335,16 +335,19 @@ def a_request_where_nobody_can_be_asked_for_a_code(stage: Stage, newcomer: Newco
 
 
 def taken_back_in_another_browser(stage: Stage, newcomer: Newcomer) -> None:
-    visitor, other = newcomer(), newcomer()
+    visitor, other, late = newcomer(), newcomer(), newcomer()
     enter(stage, visitor, "ben@example.com")
     receipt = stage.mail_to("ben@example.com", cancel_now(visitor))
     undo = link_in(receipt, "#undo")
+    late.go_to(undo, arrive_at=CANCELED)
     other.go_to(undo, arrive_at=CANCELED)
     assert stage.changes("sub_ben_pro") == ["cancel"]
     other.page.get_by_role("button", name="Keep my subscription after all").dblclick()
     other.arrive(GOES_ON)
     second = stage.mail_to("ben@example.com", GOES_ON)
     assert len(stage.mails_to("ben@example.com", GOES_ON)) == 1
+    late.press("Keep my subscription after all")
+    late.sees("This cancellation was taken back later.")
     other.go_to(undo, arrive_at=CANCELED)
     other.sees("This cancellation was taken back later.")
     expect(other.page.get_by_role("button", name="Keep my subscription after all")).to_have_count(0)
