@@ -1,6 +1,7 @@
 """Servers on free loopback ports: an app in a thread of this process, or a command in its own process."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import uvicorn
 
 START_WITHIN_S = 20.0
+LASTING_PORTS = range(20_000, 32_000)  # Linux gives connections 32,768 and above
 STOP_WITHIN_S = 10.0
 
 
@@ -24,13 +26,13 @@ class ServerNotReady(AssertionError):
     """It ended, or never answered; what it printed is in the message."""
 
 
-def listen() -> socket.socket:
-    """A free port, taken; for an app that must know its own address before it is made.
+def listen(port: int = 0) -> socket.socket:
+    """A free port, or the one that is named, taken; for an app that must know its own address before it is made.
 
     Made as TCP by name, because asyncio switches Nagle's algorithm off only then: answers would wait 40 ms else.
     """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
+    listener.bind(("127.0.0.1", port))
     listener.listen()
     return listener
 
@@ -116,10 +118,14 @@ def started(
 
 
 def free_port() -> int:
-    """A port that nobody listens on now. Where a socket can be handed over, do that instead."""
-    with listen() as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """A port that nobody listens on now. Where a socket can be handed over, do that instead.
+
+    Not one of those that outgoing connections are given: a server that is killed finds it free when it starts again.
+    """
+    for port in random.sample(LASTING_PORTS, 100):
+        with suppress(OSError), listen(port):
+            return port
+    raise AssertionError("no port is free")
 
 
 def _wait_until_ready(server: ServerProcess, address: str) -> None:

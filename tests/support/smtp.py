@@ -208,12 +208,13 @@ def smtp_server(
     auth: tuple[str, str] | None = None,
     names: tuple[str, ...] = ("localhost", "127.0.0.1"),
     smtputf8: bool = True,
+    port: int = 0,
 ) -> Iterator[SmtpServer]:
-    """Serve on a free port until the block ends. With `auth` only who logs in so may send.
+    """Serve, on a free port unless one is named, until the block ends. With `auth` only who logs in so may send.
 
     `names` are those in its certificate, which a private authority of its own has signed.
     """
-    with tempfile.TemporaryDirectory(prefix="leavewell-smtp-") as folder, server.listen() as listener:
+    with tempfile.TemporaryDirectory(prefix="leavewell-smtp-") as folder, server.listen(port) as listener:
         described = SmtpServer(
             tls=Tls(tls),
             auth=auth,
