@@ -23,13 +23,14 @@ def billing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Billing]:
 @pytest.fixture(scope="module")
 def stage_on(
     billing: Billing, run_folder: Path, worker_id: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], Stage]]:
-    """The stage on that kind of database, set up when it is first asked for. Its server runs again if it was killed."""
+) -> Iterator[Callable[..., Stage]]:
+    """The stage on that kind of database, set up when it is first asked for. Its server runs again if it was killed;
+    with `is_dark` none does, and the test starts its own."""
     opened: dict[str, Stage] = {}
     name = f"{worker_id}_crash"
     with ExitStack() as stack:
 
-        def on(kind: str) -> Stage:
+        def on(kind: str, *, is_dark: bool = False) -> Stage:
             if kind not in opened:
                 folder = tmp_path_factory.mktemp(f"stage-{kind}")
                 if kind == "sqlite":
@@ -42,7 +43,10 @@ def stage_on(
                 opened[kind] = stack.enter_context(stages.set_up(database, billing, folder))
             stage = opened[kind]
             billing.forget_faults()
-            stage.ensure_running()
+            if is_dark:
+                stage.close()
+            else:
+                stage.ensure_running()
             return stage
 
         yield on

@@ -164,11 +164,15 @@ class Stage:
             config = {"action_url": url, "action_secret": ACTION_SECRET}
         self.database.write_sync(_connect, self.merchant, provider, config)
 
-    def new_link(self, provider: Provider) -> tuple[str, str]:
-        """A link for a customer nobody has seen before; its path, and the subscription it is about."""
+    def new_customer(self) -> tuple[str, str]:
+        """Somebody nobody has seen before: customer and subscription. The address is `<customer>@example.com`."""
         self._count += 1
         customer_id = f"cus_{self.folder.name}_{self._count}"
-        subscription_id = self.billing.new_customer(customer_id)
+        return customer_id, self.billing.new_customer(customer_id)
+
+    def new_link(self, provider: Provider) -> tuple[str, str]:
+        """A link for a customer nobody has seen before; its path, and the subscription it is about."""
+        customer_id, subscription_id = self.new_customer()
         self.merchant.clock.set(datetime.now(UTC))
         more: dict[str, Any] = {}
         if provider == "direct":
@@ -181,10 +185,15 @@ class Stage:
         """A customer on the first screen."""
         self.connect(provider)
         link, subscription_id = self.new_link(provider)
-        async with httpx.AsyncClient(base_url=self.url, follow_redirects=True, timeout=60) as client:
-            visitor = Visitor(client)
+        async with self.visitor() as visitor:
             page = await visitor.open(link, headers=FROM_A_PAGE)
             yield Customer(self, visitor, page, page.path.split("/")[3], subscription_id)
+
+    @asynccontextmanager
+    async def visitor(self) -> AsyncIterator[Visitor]:
+        """A browser that was never here."""
+        async with httpx.AsyncClient(base_url=self.url, follow_redirects=True, timeout=60) as client:
+            yield Visitor(client)
 
     def found(self, session_id: str) -> "Found":
         return self.database.read_sync(_find, session_id)
@@ -202,6 +211,11 @@ class Customer:
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port or self.stage.port}/cancel/s/{self.session_id}"
+
+    @property
+    def email(self) -> str:
+        """What billing says their address is."""
+        return f"{self.subscription_id.removeprefix('sub_')}@example.com"
 
     def go_to(self, port: int) -> None:
         """From now on another server answers; the cookie goes along, for it knows hosts and no ports."""
