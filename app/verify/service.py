@@ -144,11 +144,14 @@ def ask(
     known = _find_open(db, app_id=app_id, address=address, browser_sha256=browser_sha256, now=now)
     if known is not None and link_id is not None:
         known.link_id = link_id
-    if known is not None and _is_under_way(known, now):
+    if known is not None and now - known.asked_at < limits.SEND_GAP.window:
         return Asked(known.id, is_new=False)
     if (refused := held.refusal(claims)) is not None:
         raise TooManyCodes(refused[0].limit.name, refused[1])
     held.count(claims)
+    if known is not None and _is_owed(known, now):
+        known.asked_at = now
+        return Asked(known.id, is_new=False)
     if known is not None and _has_life(db, known, now):
         _send_again(db, known, now)
         return Asked(known.id, is_new=True)
@@ -167,7 +170,8 @@ def resend(
     db: Session, signer: Signer, *, verification_id: str, browser_sha256: str, ip: str, now: datetime
 ) -> Asked:
     """Have one more mail sent: with the same code while that has half its life and a try left, else with a new one,
-    which is another verification. One that was used, or whose first mail is still to be made, stays as it is.
+    which is another verification. One that was used stays as it is, and so does one whose first mail is still to be
+    made; but that counts all the same, for when billing has answered may be seen by nobody: it tells who is known.
 
     Raises VerificationNotYours and TooManyCodes.
     """
@@ -177,11 +181,14 @@ def resend(
     claims = _sends(signer, app_id=row.app_id, address=row.address, ip=ip)
     held = hold(db, claims, now=now)
     row = _own(queries.lock(db, row.id), browser_sha256)
-    if row.used_at is not None or (row.looked_up_at is None and now < row.expires_at):
+    if row.used_at is not None:
         return Asked(row.id, is_new=False)
     if (refused := held.refusal(claims)) is not None:
         raise TooManyCodes(refused[0].limit.name, refused[1])
     held.count(claims)
+    if _is_owed(row, now):
+        row.asked_at = now
+        return Asked(row.id, is_new=False)
     if _has_life(db, row, now):
         _send_again(db, row, now)
         return Asked(row.id, is_new=True)
@@ -338,9 +345,9 @@ def _find_open(
     return row if row is not None and _verdict_without_code(row, now) is None else None
 
 
-def _is_under_way(row: Verification, now: datetime) -> bool:
-    """A mail was asked for a moment ago, or is still to be made."""
-    return now - row.asked_at < limits.SEND_GAP.window or row.looked_up_at is None
+def _is_owed(row: Verification, now: datetime) -> bool:
+    """Its first mail is still to be made."""
+    return row.looked_up_at is None and now < row.expires_at
 
 
 def _has_life(db: Session, row: Verification, now: datetime) -> bool:

@@ -2,12 +2,13 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
 from app.adapters.signing import Signer
 from app.core.errors import InvalidInput
-from app.db.database import Database
+from app.db.database import Database, Session
 from app.db.tables.verifications import Verification
 from app.verify import service
 from app.verify.service import Asked, TooManyCodes, Tried, Verdict, VerificationNotYours
@@ -315,8 +316,39 @@ async def test_while_the_first_mail_is_still_to_be_made_nothing_is_added(world: 
     id = world.ask().verification_id
     world.clock.advance(minutes=5)
     assert world.resend(id) == Asked(id, is_new=False)
+    world.clock.advance(minutes=5)
     assert world.ask() == Asked(id, is_new=False)
     assert len(world.jobs()) == 1
+
+
+async def test_asking_again_does_not_tell_whether_billing_has_answered_yet(world: World) -> None:
+    """It has more to say of those whom it knows."""
+
+    def answers() -> list[tuple[object, ...]]:
+        seen: list[tuple[object, ...]] = []
+        for number in range(12):
+            for again in (partial(world.resend, id), world.ask):
+                try:
+                    seen.append((again().verification_id == id,))
+                except TooManyCodes as refused:
+                    seen.append((refused.limit, refused.retry_after))
+            world.clock.advance(seconds=20 if number < 6 else 61)
+        return seen
+
+    id = world.ask().verification_id
+    waiting = answers()
+    world.clock.advance(hours=25)
+    id = await world.asked()
+    world.change(code_life_s=1_800)  # so that it has life enough to be mailed again all along
+    await world.database.write(_prolong, id)
+    answered = answers()
+    assert waiting == answered
+
+
+def _prolong(db: Session, id: str) -> None:
+    row = db.get_one(Verification, id)
+    assert row.code_expires_at is not None
+    row.code_expires_at += timedelta(minutes=30)
 
 
 # --- The end ------------------------------------------------------------------------------------------------

@@ -253,6 +253,25 @@ async def test_the_same_life_for_those_whom_nobody_knows(world: World) -> None:
     assert world.row(known).code_expires_at == world.clock.now() + timedelta(minutes=10)
 
 
+async def test_the_end_of_a_code_does_not_tell_how_long_billing_was_asked(world: World) -> None:
+    ends = set()
+    for number, look_up_s in enumerate((0.08, 0.31, 2.5, 9.9)):
+        asked_at = world.clock.now()
+        id = world.ask(BEN, browser=f"browser {number}").verification_id
+        world.clock.advance(seconds=look_up_s)
+        await look_up(world, finishes=True)
+        first = world.row(id).code_expires_at
+        world.clock.advance(seconds=look_up_s / 10)
+        await send_codes(world)
+        row = world.row(id)
+        assert first is not None
+        assert row.code_expires_at == first
+        assert first >= world.clock.now() + timedelta(minutes=10), "never less than is promised"
+        ends.add(first - asked_at)
+        world.clock.advance(hours=1)
+    assert len(ends) == 1
+
+
 async def test_a_mail_that_was_sent_does_not_prolong_its_code(world: World) -> None:
     id = world.ask().verification_id
     await look_up(world)
