@@ -52,6 +52,22 @@ def normal_address(typed: str) -> str:
     return f"{local}@{host}"
 
 
+def is_look_alike(proven: str, known: str) -> bool:
+    """Whether what billing knows somebody by is another mailbox than the proven one, and was found by letters that it
+    takes for others: many databases find `josé@` by `jose@`, and `mike@` by `mıke@`.
+
+    Two addresses in plain ASCII may be one customer's: what somebody is known by besides is the merchant's to say.
+    """
+    if not known or (proven.isascii() and known.isascii()):
+        return False
+    (name, _, host), (known_name, _, known_host) = proven.rpartition("@"), known.rpartition("@")
+    return (
+        name.isascii() is not known_name.isascii()
+        or unicodedata.normalize("NFC", name).lower() != unicodedata.normalize("NFC", known_name).lower()
+        or (_ascii_host(host) or host) != (_ascii_host(known_host) or known_host)
+    )
+
+
 def _ascii_host(host: str) -> str | None:
     """The host as mail servers spell it; None where it has less than two names, or only a number for the last."""
     if len(host) > MAX_ADDRESS:

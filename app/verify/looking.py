@@ -19,6 +19,7 @@ from app.connections import service as connections
 from app.core.billing import Capability, ProviderError, ProviderUnavailable
 from app.core.calendar import iso
 from app.core.codes import CODES, TRIES_PER_CODE, write_code
+from app.core.email_address import is_look_alike
 from app.core.errors import InvalidInput
 from app.db.database import Database
 from app.db.outbox import Job, RetryLater
@@ -129,7 +130,10 @@ async def _find(ports: VerifyPorts, environment: Environment, address: str) -> t
     customers = await provider.find_customers_by_email(address)
     if len(customers) > MOST_CUSTOMERS:
         _log.warning("more than %d customers of %s have one address", MOST_CUSTOMERS, environment.app_id)
-    known = {customer.id: customer for customer in customers[:MOST_CUSTOMERS]}
+    mine = [each for each in customers[:MOST_CUSTOMERS] if not is_look_alike(address, each.email or "")]
+    if len(mine) < len(customers[:MOST_CUSTOMERS]):
+        _log.warning("billing of %s takes letters for others in addresses", environment.app_id)
+    known = {customer.id: customer for customer in mine}
     owned = await asyncio.gather(*(provider.list_subscriptions(customer_id) for customer_id in known))
     return tuple(
         Found(customer, tuple(subscriptions))

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.email_address import address_problem, is_address, normal_address
+from app.core.email_address import address_problem, is_address, is_look_alike, normal_address
 
 
 @pytest.mark.parametrize(
@@ -120,3 +120,33 @@ def test_what_passes_is_one_line_of_254_bytes_at_most(text: str) -> None:
         assert len(address.encode()) <= 254
         assert address.isprintable()
         assert address.count("@") == 1
+
+
+@pytest.mark.parametrize(
+    ("proven", "known"),
+    [
+        ("m\u0131ke@example.org", "mike@example.org"),
+        ("jose@example.org", "josé@example.org"),
+        ("ada@exämple.org", "ada@example.org"),
+        ("ada@xn--exmple-cua.org", "ada@exampl\u00e9.org"),
+        ("stra\u00dfe@example.org", "strasse@example.org"),
+        ("\uff41da@example.org", "ada@example.org"),
+        ("\u212aim@example.org", "kim@example.org"),
+    ],
+)
+def test_an_address_that_only_looks_like_it_is_not_it(proven: str, known: str) -> None:
+    assert is_look_alike(proven, known)
+    assert is_look_alike(known, proven)
+
+
+@pytest.mark.parametrize(
+    ("proven", "known"),
+    [
+        ("Jos\u00c9@b\u00dccher.example", "jose\u0301@xn--bcher-kva.example"),
+        ("ada@bücher.example", "ADA@xn--bcher-kva.example"),
+        ("ada@example.org", "ada.lovelace@example.com"),
+        ("josé@example.org", ""),
+    ],
+)
+def test_another_spelling_or_another_address_of_his_is_no_look_alike(proven: str, known: str) -> None:
+    assert not is_look_alike(proven, known)

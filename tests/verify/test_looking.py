@@ -76,6 +76,17 @@ async def test_a_customer_is_mailed_the_code(world: World) -> None:
     assert world.code(id) not in repr(mail.model_dump())
 
 
+async def test_billing_that_takes_letters_for_others_lets_nobody_in(world: World) -> None:
+    """Whoever only lowers both finds `kim@` by the sign of a kelvin; many databases find far more."""
+    world.put_customer("cus_kim", "kim@example.com", world.subscription_of("cus_kim"))
+    assert "\u212a".lower() == "k"
+    id = world.ask("\u212aim@example.com").verification_id
+    await look_up(world)
+    assert only_mail(world).kind == MailKind.NOT_FOUND
+    world.try_code(id, world.code(id))
+    assert service.found_customers(world.vault, world.row(id)) == ()
+
+
 async def test_a_stranger_is_told_that_there_is_nothing(world: World) -> None:
     id = world.ask(NOBODY).verification_id
     await look_up(world)
