@@ -212,7 +212,7 @@ class _Mail:
             raise MailRefused("A value breaks out of its header.", _NOT_THIS_MESSAGE)
 
 
-def _breaks_out(message: EmailMessage, policy: EmailPolicy) -> bool:
+def _breaks_out(message: EmailMessage, policy: "EmailPolicy[Any]") -> bool:
     """Whether a value ends its header. Python writes out a line break that stands in an encoded word (RFC 2047), so a
     name or a subject could say `=?utf-8?q?=0D=0ABcc=3A…?=`."""
     for part in message.walk():
