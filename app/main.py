@@ -177,7 +177,11 @@ def worker_of(ports: Ports) -> Worker:
         clock,
         name=work.holder,
         lease_s=work.lease_s,
-        lanes=[frozenset({records.EFFECT_JOB}), frozenset({mail.MAIL_JOB, looking.CODE_MAIL_JOB})],
+        lanes=[
+            frozenset({records.EFFECT_JOB}),
+            frozenset({mail.MAIL_JOB, looking.CODE_MAIL_JOB}),
+            frozenset({verify.JOB}),
+        ],
         handlers={
             records.EFFECT_JOB: partial(carrying.work_on, work),
             reminding.REMINDER_JOB: partial(reminding.remind, work),

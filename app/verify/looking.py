@@ -5,7 +5,7 @@ import asyncio
 import logging
 import math
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -43,6 +43,15 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Failing:
+    """Environments (App IDs) whose billing failed when it was last asked, and of these the ones being asked now: one
+    customer at a time, so that billing that hangs holds up no other merchant's customers."""
+
+    known: set[str] = field(default_factory=set)
+    asked: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
 class VerifyPorts:
     """What the worker needs for verifications. `base_url` is where customers reach us."""
 
@@ -53,6 +62,7 @@ class VerifyPorts:
     signer: Signer
     base_url: str
     mail: MailPorts
+    failing: Failing = field(default_factory=Failing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +118,31 @@ def _load(db: Session, vault: Vault, *, verification_id: str, number: int, now: 
 
 async def _ask_billing(ports: VerifyPorts, order: _Order, *, attempts: int) -> tuple[Found, ...]:
     environment, retry_after = order.environment, 0.0
+    app_id, failing = environment.app_id, ports.failing
+    ladder = FIRST_RETRY_S * 2.0 ** min(attempts - 1, 30)
+    is_probe = app_id in failing.known
+    if is_probe and app_id in failing.asked:
+        raise RetryLater(
+            "billing has failed, and is just being asked again", after_s=min(ladder, LAST_RETRY_S)
+        )
+    if is_probe:
+        failing.asked.add(app_id)
     try:
         async with asyncio.timeout(DEADLINE_S):
-            return await _find(ports, environment, order.verification.address)
+            found = await _find(ports, environment, order.verification.address)
+        failing.known.discard(app_id)
+        return found
     except ProviderUnavailable as error:
         reason, retry_after = error.reason, error.retry_after or 0.0
     except (ProviderError, InvalidInput) as error:
         reason = str(error)
     except TimeoutError:
         reason = f"Billing did not answer within {DEADLINE_S:.0f} seconds."
-    _log.warning("billing of %s cannot be asked who has an address: %s", environment.app_id, reason)
-    ladder = FIRST_RETRY_S * 2.0 ** min(attempts - 1, 30)
+    finally:
+        if is_probe:
+            failing.asked.discard(app_id)
+    failing.known.add(app_id)
+    _log.warning("billing of %s cannot be asked who has an address: %s", app_id, reason)
     raise RetryLater(reason, after_s=min(max(ladder, retry_after), LAST_RETRY_S))
 
 

@@ -283,6 +283,27 @@ async def test_the_end_of_a_code_does_not_tell_how_long_billing_was_asked(world:
     assert len(ends) == 1
 
 
+async def test_billing_that_has_failed_is_asked_about_one_customer_at_a_time(world: World) -> None:
+    """Who hangs ten seconds for each of many would keep the worker from every other merchant's customers."""
+    for number in range(4):
+        world.ask(f"a{number}@example.com", browser=f"browser {number}")
+    jobs = [outbox.Job(row.id, row.kind, row.subject_id, row.payload, 1) for row in world.jobs()]
+
+    async def all_at_once() -> list[str]:
+        tries = (looking.look_up(world.ports, job) for job in jobs)
+        return [str(end) for end in await asyncio.gather(*tries, return_exceptions=True) if end is not None]
+
+    world.faults.plan(Fault("read", "500", times=4))
+    assert not any("being asked again" in reason for reason in await all_at_once())
+    world.faults.plan(Fault("read", "500", times=1))
+    reasons = await all_at_once()
+    assert len(reasons) == 4
+    assert sum("being asked again" in reason for reason in reasons) == 3
+    assert len(await all_at_once()) == 3, "the one that is asked about is answered"
+    assert await all_at_once() == []
+    assert len(world.mails()) == 4
+
+
 async def test_a_mail_that_was_sent_does_not_prolong_its_code(world: World) -> None:
     id = world.ask().verification_id
     await look_up(world)
