@@ -30,6 +30,7 @@ from app.db.database import Session
 from app.db.tables.verifications import Verification
 from app.sessions import verified
 from app.sessions.ports import SessionPorts
+from app.sessions.verified import ChooseCustomer, NobodyFound
 from app.verify import queries as verify_queries
 from app.verify import service as verify
 from app.verify.service import Found, TooManyCodes, Tried, Verdict, VerificationNotYours
@@ -106,9 +107,10 @@ async def _check(visit: Visit, host: Host, row: Verification, form: Form) -> Ans
     )
     match tried.verdict:
         case Verdict.RIGHT:
-            row = await _find(visit, row.id)
-            found = verify.found_customers(visit.ports.vault, row)
-            return await _enter(visit, row) if len(found) == 1 else to(code_address(row.id))
+            try:
+                return await _enter(visit, row)
+            except (ChooseCustomer, NobodyFound):
+                return to(code_address(row.id))
         case Verdict.USED:
             return to(code_address(row.id))
         case Verdict.WRONG | Verdict.UNREADABLE:

@@ -43,7 +43,8 @@ async def enter(
     """Open the session of a proven address, or go back to the one that is open already; its id, and the screen that it
     was opened on, None if that was not done here.
 
-    `customer_id` is one of those that were found; it may be left out where there is only one. Raises
+    `customer_id` is one of those that were found; it may be left out where there is only one, and where the link that
+    the customer came by was made for one of them. Raises
     VerificationNotYours (also before the code was right), ChooseCustomer, NobodyFound.
     """
     now = ports.clock.now()
@@ -76,8 +77,11 @@ def _begin(
         raise VerificationNotYours
     if verification.session_id is not None:
         return Begun(verification.session_id)
-    meant = _meant(verify.found_customers(vault, verification), customer_id)
-    link = _own_link(db, verification, meant)
+    found = verify.found_customers(vault, verification)
+    link = _link_of_one(db, verification, found)
+    meant = _meant(found, customer_id or (link.customer_id if link else None))
+    if link is not None and link.customer_id != meant.customer.id:
+        link = None
     begun = service.new_session(
         db,
         db.get_one(Environment, verification.app_id),
@@ -107,9 +111,10 @@ def _meant(found: tuple[Found, ...], customer_id: str | None) -> Found:
     raise ChooseCustomer
 
 
-def _own_link(db: Session, verification: Verification, meant: Found) -> CancelLink | None:
-    """The link that was over when the customer came by it, if it was made for him: its subscription, attributes and
-    return address hold. Somebody else's says nothing about him."""
+def _link_of_one(db: Session, verification: Verification, found: tuple[Found, ...]) -> CancelLink | None:
+    """The link that was over when the customer came by it, if it was made for one of those found: then he is meant,
+    and its subscription, attributes and return address hold. Somebody else's says nothing about him."""
     link = db.get(CancelLink, verification.link_id) if verification.link_id else None
-    is_his = link is not None and link.app_id == verification.app_id and link.customer_id == meant.customer.id
-    return link if is_his else None
+    if link is None or link.app_id != verification.app_id:
+        return None
+    return link if any(each.customer.id == link.customer_id for each in found) else None

@@ -7,6 +7,7 @@ import pytest
 
 from app.db.tables.verifications import Verification
 from app.verify import service as verify
+from demo.billing.seed import subscriptions_of
 from tests.support.codes import STRANGER, ask, code_for, newest, not_the
 from tests.support.desk import Desk
 from tests.support.pages import FROM_A_PAGE, FROM_US, Page, Visitor
@@ -74,8 +75,14 @@ async def test_a_code_sent_twice_at_once_opens_one_session(desk: Desk) -> None:
 
 
 async def test_several_subscriptions_are_chosen_from_in_the_session(desk: Desk) -> None:
-    page = await ask(desk, "emil@example.com")
-    page = await desk.visitor.submit(page, "Continue", {"code": await code_for(desk, "emil@example.com")})
+    second = subscriptions_of("cus_emil", desk.clock.now())
+    desk.store.put_customer(
+        "test",
+        {"id": "cus_two", "email": "two@example.com"},
+        [{**each, "id": f"{each['id']}_2", "customerId": "cus_two"} for each in second],
+    )
+    page = await ask(desk, "two@example.com")
+    page = await desk.visitor.submit(page, "Continue", {"code": await code_for(desk, "two@example.com")})
     assert page.h1 == "Which subscription do you want to cancel?"
     assert page.path.startswith("/cancel/s/")
 
