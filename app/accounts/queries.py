@@ -26,6 +26,13 @@ _CALLER: Select[*tuple[Any, ...]] = (
     )
 )
 
+# So is this: before every page that stands at a merchant's own address.
+_WITH_OWNER = (
+    select(Environment, Organization)
+    .join(Organization, col(Organization.id) == Environment.organization_id)
+    .where(col(Environment.app_id) == bindparam("app_id"))
+)
+
 _KEYS = (
     select(ApiKey)
     .where(col(ApiKey.app_id) == bindparam("app_id"))
@@ -65,6 +72,12 @@ def list_organizations(db: Session, *, limit: int = 100, after: str = "") -> lis
             .limit(limit)
         )
     )
+
+
+def find_with_owner(db: Session, app_id: str) -> tuple[Environment, Organization] | None:
+    """The environment with that App ID, and whose it is."""
+    found = db.exec(_WITH_OWNER, params={"app_id": app_id}).first()
+    return (found[0], found[1]) if found is not None else None
 
 
 def find_environment(db: Session, app_id: str) -> Environment | None:

@@ -13,8 +13,7 @@ from app.cancel import screens as sc
 from app.cancel.framing import frame_of
 from app.cancel.words import Wording
 from app.core.errors import FieldError, NotFound
-from app.db.database import Session
-from app.db.tables.accounts import Environment, Organization
+from app.db.tables.accounts import Environment
 from app.db.tables.receipts import Receipt
 from app.receipts.address import path_of
 from app.sessions.ports import SessionPorts
@@ -116,11 +115,12 @@ class Host:
 
 async def host_of(visit: Visit, app_id: str, *, locale: str | None = None) -> Host:
     """The merchant of an App ID, to a visitor of that locale or of whatever his browser says. Raises NotFound."""
-    owner = await visit.ports.database.read(_find_owner, app_id) if app_id.isprintable() else None
-    if owner is None:
+    read = visit.ports.database.read
+    found = await read(accounts.find_with_owner, app_id) if app_id.isprintable() else None
+    if found is None:
         raise NotFound
-    environment, brand_name = owner
-    return Host(environment, brand_name, locale or visit.locale(default=environment.locale))
+    environment, owner = found
+    return Host(environment, owner.name, locale or visit.locale(default=environment.locale))
 
 
 def host_page(
@@ -165,13 +165,6 @@ def sent_from_here(visit: Visit, host: Host, form: Form) -> Browser | None:
     except FormNotFromHere:
         return None
     return browser
-
-
-def _find_owner(db: Session, app_id: str) -> tuple[Environment, str] | None:
-    environment = accounts.find_environment(db, app_id)
-    if environment is None:
-        return None
-    return environment, db.get_one(Organization, environment.organization_id).name
 
 
 def address(session_id: str, place: str | None = None) -> str:
