@@ -6,7 +6,7 @@ A job's id is the idempotency key of what it does. Knows no kind of job.
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from sqlalchemy import ColumnElement, CursorResult, Table, and_, delete, insert, or_, select, update
 from sqlalchemy.sql.dml import Delete, Update
@@ -19,6 +19,7 @@ TOPIC = "outbox"  # named at each commit that leaves a job for the worker
 MAX_ERROR_LENGTH = 500
 
 _jobs = cast(Table, OutboxJob.__table__)  # type: ignore[attr-defined]  # SQLModel adds it
+_NEW_JOB: Final = insert(_jobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +63,17 @@ def enqueue(
         attempts=1 if is_leased else 0,
     )
     db.connection().execute(
-        insert(_jobs).values(
-            id=job.id,
-            kind=kind,
-            subject_id=subject_id,
-            due_at=due_at,
-            attempts=job.attempts,
-            locked_by=locked_by,
-            locked_until=locked_until,
-            payload=job.payload,
-        )
+        _NEW_JOB,
+        {
+            "id": job.id,
+            "kind": kind,
+            "subject_id": subject_id,
+            "due_at": due_at,
+            "attempts": job.attempts,
+            "locked_by": locked_by,
+            "locked_until": locked_until,
+            "payload": job.payload,
+        },
     )
     if not is_leased:
         after_commit(db, TOPIC)
