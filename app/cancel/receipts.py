@@ -25,7 +25,7 @@ from app.receipts import queries
 from app.receipts.keys import NoKeyOpens, Notary, Signed
 from app.sessions import undoing
 from app.sessions.ports import SessionPorts
-from app.sessions.undoing import NothingToUndo
+from app.sessions.undoing import NothingToUndo, UndoUnderWay
 from app.web.copy import copy_for
 from app.web.deps import Ports
 from app.web.formats import formats_for
@@ -89,8 +89,8 @@ async def undo_cancellation(
         session_id = await undoing.undo(
             session_ports, receipt_id=found.receipt.id, browser_sha256=browser.fingerprint
         )
-    except NothingToUndo as refused:
-        return _page(visit, token, found, status=refused.status, is_refused=True)
+    except (NothingToUndo, UndoUnderWay) as refused:
+        return _page(visit, token, found, status=refused.status, refused=refused.code)
     return to(address(session_id), visit.cookie(browser))
 
 
@@ -154,17 +154,20 @@ def _signature(db: Session, notary: Notary, receipt: Receipt) -> Signed | None:
         return None
 
 
-def _page(visit: Visit, token: str, found: _Found, *, status: int = 200, is_refused: bool = False) -> Answer:
+def _page(
+    visit: Visit, token: str, found: _Found, *, status: int = 200, refused: str | None = None
+) -> Answer:
+    """`refused` is why an undo was: the code of its error, which the catalogue knows."""
     content = found.receipt.content
     place = addresses.path_of(visit.ports.signer, found.receipt.id)
     screen = draw_receipt(
         content,
         file_href=f"{place}/{FILE}" if found.signed else None,
         key_id=found.signed.key_id if found.signed else None,
-        can_undo=found.can_undo and not is_refused,
+        can_undo=found.can_undo and refused is None,
     )
     copy = copy_for(content["locale"])
-    notice = "undone" if found.is_undone else "nothing_to_undo" if is_refused else None
+    notice = "undone" if found.is_undone else refused
     frame = frame_of(
         found.environment,
         brand_name=content["merchant"]["name"],

@@ -1,8 +1,9 @@
 """Takes a cancellation back from its receipt, weeks later and in any browser: a session of its own does it, so that it
 is asked for, proven and reported as everything else is."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Final
 
 from sqlmodel import Session
 
@@ -14,9 +15,12 @@ from app.core.state import Phase
 from app.db.tables.accounts import Environment
 from app.db.tables.receipts import Receipt
 from app.db.tables.sessions import CancelSession
+from app.receipts import queries as receipts
 from app.sessions import carrying, opening, queries, service
 from app.sessions.ports import SessionPorts
 from app.sessions.service import Begun, Standing
+
+ASKED_WITHIN: Final = timedelta(minutes=1)  # a session that was begun for it asks for it at once
 
 
 class NothingToUndo(AppError):
@@ -25,6 +29,14 @@ class NothingToUndo(AppError):
     code = "nothing_to_undo"
     status = 410
     user_message = "This can no longer be undone."
+
+
+class UndoUnderWay(AppError):
+    """Another browser has asked for it, and the billing system is yet to answer."""
+
+    code = "undo_under_way"
+    status = 409
+    user_message = "This is being undone already."
 
 
 def is_undone(db: Session, receipt: Receipt) -> bool:
@@ -77,14 +89,24 @@ def _command(standing: Standing) -> UndoCancel | Keep:
     return UndoCancel() if standing.state.phase is Phase.SCHEDULED else Keep()
 
 
+def _is_under_way(known: CancelSession, now: datetime) -> bool:
+    """Whether what another browser has asked for may still be done. Each that asks is mailed about; whoever has the
+    receipt could else flood its owner while the billing system is down."""
+    return known.phase == Phase.WORKING or (
+        known.phase != Phase.FINISHED and now - known.created_at < ASKED_WITHIN
+    )
+
+
 def _begin(db: Session, *, receipt_id: str, browser_sha256: str, holder: str, now: datetime) -> Begun:
-    receipt = db.get(Receipt, receipt_id)
+    receipt = receipts.lock_receipt(db, receipt_id)  # of many browsers at once one begins
     if receipt is None or receipt.session_id is None:
         raise NothingToUndo
     origin = db.get_one(CancelSession, receipt.session_id)
     known = queries.find_session_of_receipt(db, origin=origin, receipt_id=receipt_id)
     if known is not None and known.browser_sha256 == browser_sha256 and not service.is_over(known, now):
         return Begun(known.id)  # pressed twice
+    if known is not None and _is_under_way(known, now):
+        raise UndoUnderWay
     if not is_open(receipt, now) or is_undone(db, receipt):
         raise NothingToUndo
     return service.new_session(

@@ -1,5 +1,6 @@
 """A receipt at its address: what it says, to whom, how it is kept, and the way back from it."""
 
+import asyncio
 import re
 from urllib.parse import urlsplit
 
@@ -299,6 +300,35 @@ async def test_after_the_end_there_is_no_way_back(desk: Desk) -> None:
     late = await desk.visitor.submit(page, UNDO, status=410)
     assert "This can no longer be undone" in late.text
     assert desk.billed() == ["cancel"]
+
+
+async def test_while_it_is_being_undone_other_browsers_begin_nothing_and_nobody_is_mailed_again(
+    desk: Desk,
+) -> None:
+    receipt = await canceled(desk)
+    desk.break_billing()
+    answers = [
+        await desk.browser().post(path_of(SIGNER, receipt.id), headers=FROM_US, follow_redirects=False)
+        for _ in range(4)
+    ]
+    assert [answer.status_code for answer in answers] == [303, 409, 409, 409]
+    assert "This is being undone already" in answers[1].text
+    assert [effect.type for effect in desk.effects()] == ["cancel", "uncancel"]
+    assert len(desk.all(Receipt)) == 2
+
+
+async def test_of_many_browsers_at_once_one_undoes_it(desk: Desk) -> None:
+    receipt = await canceled(desk)
+    answers = await asyncio.gather(
+        *(
+            desk.browser().post(path_of(SIGNER, receipt.id), headers=FROM_US, follow_redirects=False)
+            for _ in range(6)
+        )
+    )
+    assert sorted(answer.status_code for answer in answers).count(303) == 1
+    await desk.worker().drain()
+    assert desk.billed() == ["cancel", "uncancel"]
+    assert [newest.content["type"] for newest in desk.all(Receipt)].count("uncancel") == 1
 
 
 @pytest.mark.parametrize("body", [b"", b"\x00\xff", b"action=undo&csrf_token=x", b"%ff%fe=%00&&&==" * 1000])
