@@ -87,7 +87,10 @@ async def undo_cancellation(
     browser = visit.browser or new_browser(ports.clock.now())
     try:
         session_id = await undoing.undo(
-            session_ports, receipt_id=found.receipt.id, browser_sha256=browser.fingerprint
+            session_ports,
+            receipt_id=found.receipt.id,
+            browser_sha256=browser.fingerprint,
+            time_zone=found.receipt.content["timeZone"],
         )
     except (NothingToUndo, UndoUnderWay) as refused:
         return _page(visit, token, found, status=refused.status, refused=refused.code)
@@ -165,6 +168,7 @@ def _page(
         file_href=f"{place}/{FILE}" if found.signed else None,
         key_id=found.signed.key_id if found.signed else None,
         can_undo=found.can_undo and refused is None,
+        is_undone=found.is_undone,
     )
     copy = copy_for(content["locale"])
     notice = "undone" if found.is_undone else refused
@@ -180,7 +184,12 @@ def _page(
 
 
 def draw_receipt(
-    content: dict[str, Any], *, file_href: str | None, key_id: str | None, can_undo: bool
+    content: dict[str, Any],
+    *,
+    file_href: str | None,
+    key_id: str | None,
+    can_undo: bool,
+    is_undone: bool = False,
 ) -> sc.Receipt:
     """A receipt's content as a screen."""
     locale = content["locale"]
@@ -208,6 +217,7 @@ def draw_receipt(
         key_id=key_id,
         file_href=file_href,
         can_undo=can_undo,
+        is_undone=is_undone,
     )
 
 

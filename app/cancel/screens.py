@@ -297,7 +297,7 @@ class Result:
 class Receipt:
     """What a customer has in writing. Times are told in UTC and by the clocks of `time_zone`, where one is known, and
     days by the latter; `records` are what can be quoted, by their names in the receipt. `issued_at`: where that was
-    later than what it is about."""
+    later than what it is about. `is_undone`: it tells what was so before."""
 
     template: ClassVar[str] = "cancel/receipt.html"
     title: str
@@ -318,6 +318,7 @@ class Receipt:
     key_id: str | None = None
     file_href: str | None = None
     can_undo: bool = False
+    is_undone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,10 +62,13 @@ def _confirms_cancellation(receipt: Receipt) -> bool:
     return is_confirmed and receipt.content["type"] == ReceiptType.CANCELLATION
 
 
-async def undo(ports: SessionPorts, *, receipt_id: str, browser_sha256: str) -> str:
+async def undo(
+    ports: SessionPorts, *, receipt_id: str, browser_sha256: str, time_zone: str | None = None
+) -> str:
     """Ask the billing system to keep the subscription; the session that does it, which then shows how it went.
 
-    A subscription that does not end any more is left as it is. Raises NothingToUndo.
+    A subscription that does not end any more is left as it is. `time_zone` is the customer's, if known. Raises
+    NothingToUndo.
     """
     now = ports.clock.now()
     begin = partial(
@@ -79,6 +82,7 @@ async def undo(ports: SessionPorts, *, receipt_id: str, browser_sha256: str) -> 
         command=_command,
         holder=ports.holder,
         now=ports.clock.now(),
+        time_zone=time_zone,
     )
     await carrying.try_now(ports, submitted.jobs)
     return session_id

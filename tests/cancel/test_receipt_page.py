@@ -272,6 +272,17 @@ async def test_a_cancellation_is_taken_back_from_any_browser(desk: Desk) -> None
     page = await opened(desk, receipt)
     assert UNDO not in page.buttons
     assert "This cancellation was taken back later." in page.text
+    assert "What held before" in page.text
+    assert "What holds now" not in page.text
+    assert "Can be undone until" not in page.text
+
+
+async def test_what_is_taken_back_is_told_by_the_same_clocks(desk: Desk) -> None:
+    receipt = await canceled(desk)
+    change(desk, receipt, timeZone="Europe/Berlin")
+    await desk.visitor.submit(await opened(desk, receipt), UNDO)
+    (undone,) = (one for one in desk.all(Receipt) if one.content["type"] == "uncancel")
+    assert undone.content["timeZone"] == "Europe/Berlin"
 
 
 async def test_pressed_twice_it_is_taken_back_once(desk: Desk) -> None:
