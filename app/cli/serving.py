@@ -14,6 +14,7 @@ from app.cli.console import Failed, Workshop, check_schema, pairs, read_settings
 from app.db import schema
 from app.db.database import Session
 from app.main import create_app, run_worker
+from app.settings import Settings
 from app.setup import sealing
 from app.setup.sealing import ResealedBatch
 
@@ -37,6 +38,7 @@ def serve(migrates: bool) -> None:
     if migrates:
         schema.upgrade(settings.database_url)
     check_schema(settings)
+    _warn(settings)
     listeners = _listen(settings.host, settings.port)
     server = uvicorn.Server(
         uvicorn.Config(
@@ -55,6 +57,15 @@ def serve(migrates: bool) -> None:
     server.run(sockets=listeners)
     if not server.started:
         raise SystemExit(1)
+
+
+def _warn(settings: Settings) -> None:
+    """What works without it, but not as customers would wish."""
+    if settings.smtp is None:
+        remark(
+            "SMTP_URL is not set, so no mail leaves: who has no link can only leave a request, and nobody gets a "
+            "receipt by mail."
+        )
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
@@ -88,6 +99,7 @@ def worker() -> None:
     """Do the background work, apart from the server (LEAVEWELL_WORKER=none there)."""
     settings = read_settings()
     check_schema(settings)
+    _warn(settings)
     asyncio.run(run_worker(settings))
 
 

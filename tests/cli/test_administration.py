@@ -257,6 +257,15 @@ def test_a_port_in_use_is_said_before_anything_listens(run: Run) -> None:
     ]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_server_without_mail_says_at_the_start_what_customers_miss(run: Run) -> None:
+    with server.listen() as taken:
+        port = str(taken.getsockname()[1])
+        assert "SMTP_URL is not set, so no mail leaves" in run("serve", PORT=port).err
+        mail = "smtp://127.0.0.1?tls=none&from=leave@example.com"
+        assert "SMTP_URL" not in run("serve", PORT=port, SMTP_URL=mail).err
+
+
 def test_another_secret_does_not_open_what_is_stored(run: Run, app_id: str) -> None:
     secret = f"action_secret={new_secret()}"
     run("setup", "provider", app_id, "direct", "action_url=https://acme.example/a", secret)
