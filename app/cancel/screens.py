@@ -374,7 +374,7 @@ class CodeEntry:
 
     template: ClassVar[str] = "cancel/code.html"
     title: str
-    state: Literal["sent", "again", "soon", "expired", "spent", "limited"]
+    state: Literal["sent", "again", "soon", "held", "expired", "spent", "limited"]
     address: str
     minutes: int
     change_href: str

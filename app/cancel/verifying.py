@@ -25,6 +25,7 @@ from app.cancel.visit import (
     visit_of,
 )
 from app.cancel.words import Wording
+from app.core.codes import TRIES_PER_CODE
 from app.core.errors import FieldError
 from app.db.database import Session
 from app.db.tables.verifications import Verification
@@ -43,7 +44,7 @@ from app.web.frame import Frame
 VERIFICATION: Final = "/cancel/v/{verification_id:str}"
 AGAIN: Final = "again"  # in the query: one more mail was just asked for
 
-CodeState = Literal["sent", "again", "soon", "expired", "spent", "limited"]
+CodeState = Literal["sent", "again", "soon", "held", "expired", "spent", "limited"]
 
 
 @route(VERIFICATION, http_method=READ, include_in_schema=False)
@@ -62,7 +63,8 @@ async def show_verification(
     host = await host_of(visit, row.app_id, locale=row.locale)
     if row.used_at is not None:
         return _proven(visit, host, row)
-    return _code_page(visit, host, row, "again" if AGAIN in request.query_params else "sent")
+    mailed: CodeState = "again" if AGAIN in request.query_params else "sent"
+    return _code_page(visit, host, row, _over(visit, row) or mailed)
 
 
 @route(VERIFICATION, http_method=HttpMethod.POST, include_in_schema=False)
@@ -82,7 +84,8 @@ async def submit_verification(
             notice = host.copy.t("notice.kept_typing.text")
             if row.used_at is not None:
                 return _proven(visit, host, row, status=403, notice=notice)
-            return _code_page(visit, host, row, "sent", typed=form.get("code"), status=403, notice=notice)
+            state = _over(visit, row) or "sent"
+            return _code_page(visit, host, row, state, typed=form.get("code"), status=403, notice=notice)
         if row.used_at is not None:
             return await _go_on(visit, host, row, form)
         if form.get("action") == "resend":
@@ -92,9 +95,16 @@ async def submit_verification(
         return await _elsewhere(visit, verification_id)
 
 
+def _over(visit: Visit, row: Verification) -> Literal["spent", "expired"] | None:
+    """Why its code does not work any more, whoever types it: also for who only comes back to the page."""
+    if row.tries >= TRIES_PER_CODE:
+        return "spent"
+    return "expired" if verify.is_expired(row, visit.ports.clock.now()) else None
+
+
 async def _check(visit: Visit, host: Host, row: Verification, form: Form) -> Answer:
     typed = form.get("code")
-    if not typed.strip():
+    if not typed.strip() and _over(visit, row) is None:
         return _code_page(visit, host, row, "sent", status=422, error=host.copy.t("errors.code.missing"))
     tried = await visit.ports.database.write(
         verify.try_code,
@@ -142,7 +152,8 @@ async def _resend(visit: Visit, host: Host, row: Verification) -> Answer:
             now=visit.ports.clock.now(),
         )
     except TooManyCodes as refused:
-        return _code_page(visit, host, row, "soon", status=429, wait_s=refused.retry_after)
+        state: CodeState = "held" if _over(visit, row) else "soon"
+        return _code_page(visit, host, row, state, status=429, wait_s=refused.retry_after)
     return to(f"{code_address(asked.verification_id)}?{AGAIN}")
 
 

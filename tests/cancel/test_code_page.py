@@ -163,6 +163,33 @@ async def test_the_right_code_after_five_wrong_ones_is_of_no_use_and_a_new_one_i
     assert page.h1 == "Why do you want to leave?"
 
 
+async def test_a_new_code_that_has_to_wait_leaves_no_field_for_the_old_one(desk: Desk) -> None:
+    page = await ask(desk)
+    spent = await try_wrong(desk, page, 5)
+    held = await desk.visitor.submit(spent, "Send me a new code", status=429)
+    assert held.h1 == "Too soon for a new code"
+    assert "A new one can go to ben@example.com in" in held.text
+    assert held.buttons == ["Send me a new code"]
+    request = await desk.visitor.follow(held, "Leave a request instead")
+    assert request.value("email") == "ben@example.com"
+
+
+async def test_who_comes_back_to_the_page_is_told_that_the_code_is_over(desk: Desk) -> None:
+    page = await ask(desk)
+    await try_wrong(desk, page, 5)
+    assert (await desk.visitor.open(page.path)).h1 == "This code no longer works"
+    desk.clock.advance(minutes=1)
+    page = await ask(desk)
+    await code_for(desk)
+    assert (await desk.visitor.open(page.path)).h1 == "Check your email"
+    desk.clock.advance(minutes=10)
+    over = await desk.visitor.open(page.path)
+    assert over.h1 == "This code has expired"
+    assert over.buttons == ["Send me a new code"]
+    empty = await desk.visitor.submit(page, "Continue", {"code": ""}, status=422)
+    assert empty.h1 == "This code has expired"
+
+
 async def test_what_cannot_be_a_code_costs_no_try(desk: Desk) -> None:
     page = await ask(desk)
     code = await code_for(desk)
@@ -229,7 +256,7 @@ async def test_another_message_can_be_asked_for_after_a_minute(desk: Desk) -> No
     code = await code_for(desk)
     desk.clock.advance(seconds=45)
     soon = await desk.visitor.submit(page, "Send another message", status=429)
-    assert soon.h1 == "Please wait a moment"
+    assert soon.h1 == "Too soon for another message"
     assert "can go out in 15 seconds" in soon.text
     assert soon.response.headers["retry-after"] == "15"
     desk.clock.advance(seconds=15)

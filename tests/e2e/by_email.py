@@ -235,7 +235,7 @@ def one_more_message(stage: Stage, newcomer: Newcomer) -> None:
     visitor = newcomer()
     begin(stage, visitor, "dana@example.com")
     first = code_for(stage, "dana@example.com")
-    visitor.answer("Send another message", arrive_at="Please wait a moment")
+    visitor.answer("Send another message", arrive_at="Too soon for another message")
     visitor.sees("dana@example.com")
     stage.let_a_minute_pass()
     visitor.answer("Send another message", arrive_at=AGAIN)
