@@ -32,7 +32,8 @@ def one_line(text: str, most: int) -> str:
         for character in text[: 10 * most]
         if character not in _BIDI_CONTROLS
     )
-    line = " ".join(fit.split())
+    # What looks like an encoded word of RFC 2047 would be decoded by whoever writes the header.
+    line = " ".join(fit.split()).replace("=?", "= ?")
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 

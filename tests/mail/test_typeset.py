@@ -102,3 +102,7 @@ def test_rich_text_is_read_without_its_elements() -> None:
 def test_a_heading_is_underlined_where_it_fits() -> None:
     assert underlined("Your code") == "Your code\n---------"
     assert "---" not in underlined("word " * 30)
+
+
+def test_a_line_holds_no_encoded_word() -> None:
+    assert one_line("Pro =?utf-8?b?DQpCY2M6?= plan", 100) == "Pro = ?utf-8?b?DQpCY2M6?= plan"

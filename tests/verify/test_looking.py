@@ -107,10 +107,11 @@ async def test_found_customers_are_told_once_the_code_was_right(world: World) ->
     with pytest.raises(ValueError, match="not proven"):
         service.found_customers(world.vault, world.row(id))
     world.try_code(id, world.code(id))
-    [found] = service.found_customers(world.vault, world.row(id))
-    assert found.customer.id == "cus_emil"
-    assert {each.id for each in found.subscriptions} == {"sub_emil_pro", "sub_emil_publish"}
-    assert found.subscriptions[0].items[0].price.name is not None
+    found = {each.customer.id: each for each in service.found_customers(world.vault, world.row(id))}
+    assert set(found) >= {"cus_emil"}
+    emil = found["cus_emil"]
+    assert {each.id for each in emil.subscriptions} == {"sub_emil_pro", "sub_emil_publish"}
+    assert emil.subscriptions[0].items[0].price.name is not None
 
 
 async def test_several_customers_of_one_address_are_all_found(world: World) -> None:
@@ -182,9 +183,9 @@ async def test_a_billing_that_is_slow_is_not_waited_for_any_longer_than_it_may_b
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.ask()
-    monkeypatch.setattr(looking, "DEADLINE_S", 0.05)
     world.faults.plan(Fault("read", "slow", seconds=0.5))
-    with pytest.raises(RetryLater, match="did not answer"):
+    with monkeypatch.context() as patched, pytest.raises(RetryLater, match="did not answer"):
+        patched.setattr(looking, "DEADLINE_S", 0.05)
         await look_up(world)
     world.faults.clear()
     await look_up(world)
