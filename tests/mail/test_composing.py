@@ -166,6 +166,16 @@ def test_no_name_no_subject_and_no_note_breaks_out_of_its_place(where: str, text
     assert "49" not in body(message, "plain").partition("\n")[0]
 
 
+def test_who_answers_an_address_that_nobody_proved_is_told_whom_to_write_to() -> None:
+    left, proven = UNVERIFIED, {**UNVERIFIED, "reasons": ["unpaid"], "customer_id": "cus_ben"}
+    for data, is_warned in ((left, True), (proven, False)):
+        message = wire(mail(MailKind.MANUAL_NOTICE, data))
+        for kind in ("plain", "html"):
+            said = " ".join(body(message, kind).split())
+            assert "A reply to this mail goes to ben@example.com" in said
+            assert ("Write to the one in your billing system" in said) is is_warned
+
+
 @given(st.text(max_size=300), st.text(max_size=300))
 def test_whatever_names_are_given_a_mail_is_one_mail_to_one_address(brand: str, subject: str) -> None:
     message = wire(mail(brand=brand or "x", environment={"mail_subjects": {"code": subject}}))
