@@ -92,6 +92,7 @@ class Frame:
     locale: str
     time_zone: str | None
     flow_version: str | None
+    email: str | None = None  # of who left a request; nobody has proven it
 
 
 def of_outcome(
@@ -163,7 +164,7 @@ def of_change(
 def of_unverified_request(
     frame: Frame, *, request_id: str, requested_at: datetime, issued_at: datetime
 ) -> dict[str, Any]:
-    """The receipt of a request that somebody left whose address is not proven: it names neither him nor a plan."""
+    """The receipt of a request that somebody left: it names the address as it was typed, and no plan."""
     return {
         **_head(frame, ReceiptType.CANCELLATION_REQUEST, ReceiptStatus.REQUESTED, request_id, issued_at),
         "sessionId": None,
@@ -229,6 +230,7 @@ def _head(
             "url": merchant.url,
         },
         "customerId": frame.customer_id,
+        "email": frame.email,
         "locale": frame.locale,
         "timeZone": frame.time_zone,
         "issuedAt": iso(issued_at),

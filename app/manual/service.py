@@ -116,6 +116,7 @@ def request(
         locale=locale,
         time_zone=environment.time_zone,
         flow_version=None,
+        email=address,
     )
     proof = of_unverified_request(frame, request_id=row.id, requested_at=now, issued_at=now)
     # Not mailed as a receipt: what is mailed to an address that is not proven is only that the request arrived.

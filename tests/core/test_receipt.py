@@ -1,6 +1,7 @@
 """What a receipt says of each way a walk can end, and of a change that is still to be made."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -173,12 +174,16 @@ def test_every_receipt_is_plain_json_with_the_same_names() -> None:
     journey, asked = taken(HALF, None)
     journey.settle()
     left = receipt.of_unverified_request(
-        FRAME, request_id="req_1", requested_at=NOW, issued_at=NOW + timedelta(seconds=1)
+        replace(FRAME, email="ada@example.com"),
+        request_id="req_1",
+        requested_at=NOW,
+        issued_at=NOW + timedelta(seconds=1),
     )
     contents = [ended(journey, asked), ended(canceled()), left]
     for content in contents:
         assert json.loads(json.dumps(content)) == content
         assert content.keys() == contents[0].keys()
         assert content["facts"].keys() == contents[0]["facts"].keys()
+    assert [each["email"] for each in contents] == [None, None, "ada@example.com"]
     assert left["sessionId"] is left["subscriptionId"] is left["plan"] is None
     assert receipt.summary_in(left) == Summary(reference=left["reference"])

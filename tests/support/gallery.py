@@ -475,6 +475,7 @@ def receipt(kind: str, status: str, **changes: Any) -> dict[str, Any]:
         },
         "sessionId": "cs_7f3c92ad18e04b56c3d2f1a9",
         "customerId": "cus_ben",
+        "email": None,
         "subscriptionId": "sub_ben_pro",
         "locale": "en",
         "timeZone": "Europe/Berlin",
@@ -597,8 +598,9 @@ def receipts() -> Iterator[Shown]:
     yield on_receipt("at-once", receipt("cancellation", "requested", facts={"endsNow": True}))
     yield on_receipt("utc", {**ends, "timeZone": None})
     yield on_receipt("unsigned", ends, is_signed=False)
-    nobody = {"customerId": None, "subscriptionId": None, "sessionId": None, "plan": None, "timeZone": None}
-    yield on_receipt("unverified", receipt("cancellation_request", "requested", **nobody))
+    unknown = dict.fromkeys(("customerId", "subscriptionId", "sessionId", "plan", "timeZone"))
+    left = receipt("cancellation_request", "requested", **unknown, email="ada.lovelace@example.com")
+    yield on_receipt("unverified", left)
     merchant = {**ends["merchant"], "name": f"{LONG} GmbH", "email": f"hilfe@{LONG.lower()}.example"}
     long = {"plan": LONG, "merchant": merchant, "customerId": LONG * 3}
     yield on_receipt("long", {**ends, **long}, brand_name=f"{LONG} GmbH")

@@ -118,6 +118,7 @@ def content(kind: str = "cancellation", status: str = "confirmed", **changes: An
             "url": "https://northwind.example/help",
         },
         "customerId": "cus_ben",
+        "email": None,
         "locale": "en",
         "timeZone": "Europe/Copenhagen",
         "issuedAt": "2026-11-21T09:00:00Z",
