@@ -36,7 +36,7 @@ from app.web.security import new_browser
 PLACE: Final = f"{addresses.FOLDER}/{{token:str}}"
 FILE: Final = "receipt.json"
 # What somebody has to name who asks about it. The file has more: the session, the version of the flow.
-RECORDS: Final = ("reference", "id", "customerId", "subscriptionId", "providerReference")
+RECORDS: Final = ("reference", "id", "email", "customerId", "subscriptionId", "providerReference")
 
 NOTABLE: Final = timedelta(minutes=1)
 
@@ -55,6 +55,7 @@ class _Found:
     signed: Signed | None
     can_undo: bool
     is_undone: bool  # it still says what was so when it was written
+    since: str | None  # the status of what followed a request
 
 
 @route(PLACE, http_method=READ, include_in_schema=False)
@@ -138,12 +139,14 @@ def _load(db: Session, notary: Notary, receipt_id: str, now: datetime) -> _Found
         return None
     receipt, environment = found
     is_undone = undoing.is_undone(db, receipt)
+    outcome = queries.find_outcome(db, receipt)
     return _Found(
         receipt,
         environment,
         _signature(db, notary, receipt),
         can_undo=undoing.is_open(receipt, now) and not is_undone,
         is_undone=is_undone,
+        since=outcome.status if outcome else None,
     )
 
 
@@ -171,7 +174,7 @@ def _page(
         is_undone=found.is_undone,
     )
     copy = copy_for(content["locale"])
-    notice = "undone" if found.is_undone else refused
+    notice = "undone" if found.is_undone else refused or (f"since_{found.since}" if found.since else None)
     frame = frame_of(
         found.environment,
         brand_name=content["merchant"]["name"],

@@ -5,6 +5,7 @@ from typing import Final
 from sqlalchemy import bindparam, text
 from sqlmodel import Session, col, select
 
+from app.core.receipt import ReceiptStatus
 from app.db.tables.accounts import Environment
 from app.db.tables.receipts import Receipt, ReceiptKey
 
@@ -34,6 +35,18 @@ def find_with_owner(db: Session, receipt_id: str) -> tuple[Receipt, Environment]
 def lock_receipt(db: Session, receipt_id: str) -> Receipt | None:
     """The receipt, this transaction's alone until it ends: of two workers one signs it."""
     return db.exec(select(Receipt).where(Receipt.id == receipt_id).with_for_update()).first()
+
+
+def find_outcome(db: Session, receipt: Receipt) -> Receipt | None:
+    """What became of a change after this receipt said that it was requested."""
+    if receipt.effect_id is None or receipt.status != ReceiptStatus.REQUESTED:
+        return None
+    return db.exec(
+        select(Receipt)
+        .where(Receipt.effect_id == receipt.effect_id, col(Receipt.id) != receipt.id)
+        .order_by(col(Receipt.created_at).desc())
+        .limit(1)
+    ).first()
 
 
 def find_newest_of_session(db: Session, session_id: str) -> Receipt | None:

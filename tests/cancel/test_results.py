@@ -261,7 +261,13 @@ async def test_while_billing_is_down_the_request_has_its_receipt_already(desk: D
     page = await press(desk.visitor, page, "confirm")
     desk.clock.advance(seconds=10)
     page = await desk.visitor.open(page.path)
-    assert (await desk.visitor.open(page.links["See the receipt"])).h1 == "We have your cancellation"
+    receipt = await desk.visitor.open(page.links["See the receipt"])
+    assert receipt.h1 == "We have your cancellation"
+    desk.faults.clear()
+    desk.clock.advance(seconds=3600)
+    await desk.worker().drain()
+    later = await desk.visitor.open(receipt.path)
+    assert "This was carried out since, and a second receipt says so." in later.text
 
 
 async def test_where_nothing_was_changed_there_is_none(desk: Desk) -> None:
