@@ -23,6 +23,7 @@ class Known:
 
     email: str = ""
     link_id: str | None = None
+    verification_id: str | None = None
 
 
 async def show_entry(visit: Visit, app_id: str) -> Answer:
@@ -30,7 +31,7 @@ async def show_entry(visit: Visit, app_id: str) -> Answer:
     host = await host_of(visit, app_id)
     known = await known_of(visit, app_id)
     if not can_verify(visit, host):
-        return host_page(visit, host, _request_off(host, known.email), action=request_address(app_id))
+        return host_page(visit, host, request_off(host, known.email), action=request_address(app_id))
     return _page(visit, host, email=known.email, link=_sign_link(visit, app_id, known.link_id))
 
 
@@ -39,7 +40,7 @@ async def submit_entry(visit: Visit, app_id: str) -> Answer:
     form = await parse_form(visit.request)
     host = await host_of(visit, app_id)
     if not can_verify(visit, host):
-        return host_page(visit, host, _request_off(host, form.get("email")), action=request_address(app_id))
+        return host_page(visit, host, request_off(host, form.get("email")), action=request_address(app_id))
     browser = sent_from_here(visit, host, form)
     if browser is None:
         return _again(visit, host, form, status=403, notice=host.copy.t("entry.blocked"))
@@ -117,7 +118,7 @@ async def known_of(visit: Visit, app_id: str) -> Known:
             )
         except VerificationNotYours:
             return Known()
-        return Known(row.address, row.link_id) if row.app_id == app_id else Known()
+        return Known(row.address, row.link_id, row.id) if row.app_id == app_id else Known()
     email = str(query.get("email") or "").strip()
     return Known(email if len(email) <= MAX_ADDRESS and email.isprintable() else "")
 
@@ -133,15 +134,19 @@ def in_words(host: Host, refused: InvalidInput, **args: object) -> tuple[FieldEr
     return tuple(FieldError(each.field, host.copy.t(each.message, **args)) for each in refused.fields)
 
 
-def request_screen(host: Host, *, email: str = "", note: str = "", can_verify: bool) -> sc.Request:
-    """The form that leaves a request."""
+def request_screen(
+    host: Host, *, email: str = "", note: str = "", can_verify: bool, verification_id: str | None = None
+) -> sc.Request:
+    """The form that leaves a request: beside codes, or in their place. `verification_id`: whose address it is."""
+    if not can_verify:
+        return request_off(host, email, note)
     t = host.copy.t
     return sc.Request(
         t("request.title"),
         t("request.lead", brand=host.brand_name),
         email=email,
         note=note,
-        entry_href=entry_address(host.environment.app_id) if can_verify else None,
+        entry_href=entry_address(host.environment.app_id, verification_id),
     )
 
 
@@ -214,13 +219,14 @@ def _again(
     )
 
 
-def _request_off(host: Host, email: str) -> sc.Request:
+def request_off(host: Host, email: str, note: str = "") -> sc.Request:
     """How to cancel where no code can be sent: the merchant's contacts, and a request."""
     t = host.copy.t
     return sc.Request(
         t("request.off.title", brand=host.brand_name),
         t("request.off.lead", brand=host.brand_name),
         email=email,
+        note=note,
         contacts=contacts_of(host.environment),
         return_link=host.return_link,
     )

@@ -60,7 +60,7 @@ async def show_request(
         if left is not None:
             return host_page(visit, host, _left(visit, host, *left))
     known = await known_of(visit, app_id)
-    return _page(visit, host, email=known.email)
+    return _page(visit, host, email=known.email, verification_id=known.verification_id)
 
 
 @route(REQUEST, http_method=HttpMethod.POST, include_in_schema=False)
@@ -107,12 +107,19 @@ def _page(
     *,
     email: str = "",
     note: str = "",
+    verification_id: str | None = None,
     status: int = 200,
     errors: tuple[FieldError, ...] = (),
     notice: str | None = None,
     retry_after: int | None = None,
 ) -> Answer:
-    screen = request_screen(host, email=email, note=note, can_verify=can_verify(visit, host))
+    screen = request_screen(
+        host,
+        email=email,
+        note=note,
+        can_verify=can_verify(visit, host),
+        verification_id=verification_id,
+    )
     return host_page(
         visit,
         host,
