@@ -47,6 +47,10 @@ def test_another_message_or_key_does_not_fit() -> None:
     assert not ed25519.is_signed(ed25519.public_key(ed25519.new_private_key()), b"canceled", signature)
 
 
-@pytest.mark.parametrize(("public", "signature"), [(b"", bytes(64)), (bytes(31), bytes(64)), (PUBLIC, b"")])
+@pytest.mark.parametrize(
+    ("public", "signature"),
+    [(b"", bytes(64)), (bytes(31), bytes(64)), (PUBLIC, b"")],
+    ids=["no key", "short key", "no signature"],
+)
 def test_what_is_no_key_or_signature_does_not_fit(public: bytes, signature: bytes) -> None:
     assert not ed25519.is_signed(public, b"canceled", signature)
