@@ -10,7 +10,6 @@ from playwright.sync_api import Browser, Page
 
 from app.db.database import Database
 from app.main import create_app
-from app.web import logs
 from tests.support import browser, databases, postgres, run, server
 from tests.support.apps import make_settings
 from tests.support.clock import FakeClock
@@ -23,7 +22,6 @@ settings.load_profile("leavewell")
 
 def pytest_configure(config: pytest.Config) -> None:
     close_network()
-    logs.configure()  # first: a test that looks at the log would else be what sets it up
     if not hasattr(config, "workerinput"):  # xdist's workers share what the first process made
         run.begin()
 

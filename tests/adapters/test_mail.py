@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from app.adapters.mail import MAX_REASON, Mailer, MailRefused, MailUnavailable, SmtpMailer
 from app.settings import Smtp, SmtpSecurity
+from app.web import logs
 from tests.support.authority import new_authority
 from tests.support.server import free_port
 from tests.support.smtp import SENDER, Moment, SmtpServer, smtp_server
@@ -53,6 +54,7 @@ def smtp() -> Iterator[SmtpServer]:
 @pytest.fixture
 def told() -> Iterator[list[dict[str, object]]]:
     """What the log was told."""
+    logs.configure()  # first, or structlog takes what is captured here for what was wanted
     with structlog.testing.capture_logs() as lines:
         yield lines
 
