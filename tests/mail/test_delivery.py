@@ -6,6 +6,7 @@ from datetime import timedelta
 from email.message import EmailMessage
 
 import pytest
+import structlog
 from sqlmodel import Session
 from structlog.testing import capture_logs
 
@@ -16,7 +17,6 @@ from app.db.outbox import Job, RetryLater
 from app.mail import delivery, queries, service
 from app.mail.delivery import FEWEST_TRIES, GIVE_UP_AFTER, wait_s
 from app.mail.kinds import MailKind, MailStatus
-from app.web import logs
 from tests.mail.conftest import CODE, Office
 from tests.support.mail_gallery import GALLERY
 from tests.support.smtp import smtp_server
@@ -276,7 +276,7 @@ async def test_no_log_names_who_gets_mail_or_what_it_says(office: Office) -> Non
     office.owe(recipient="emil@example.com")
     office.mailer.put_off(reason="The mail server put the mail off: 451 ben@example.com is busy")
     office.mailer.refuse("The mail server refused the recipient: 550 emil@example.com is unknown")
-    logs.configure()  # first, or structlog takes what is captured here for what was wanted
+    was_set_up = structlog.is_configured()
     with capture_logs() as logged:
         await office.work()
         office.clock.advance(minutes=1)
@@ -286,6 +286,8 @@ async def test_no_log_names_who_gets_mail_or_what_it_says(office: Office) -> Non
         "refused",
         "sent",
     ]
+    if not was_set_up:  # or what was captured here would stand for what is wanted
+        structlog.reset_defaults()
     for secret in ("ben@", "emil@", "048213", "048 213"):
         assert secret not in str(logged)
 
