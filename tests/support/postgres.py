@@ -9,7 +9,7 @@ import pwd
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -53,6 +53,12 @@ def stop(run: Path) -> None:
         drop_database(named, database_name(run, "template"))
     if (run / "postgres" / "postmaster.pid").exists():
         _run("pg_ctl", "stop", "--mode=immediate", "--pgdata", run / "postgres")
+
+
+def clear_up(run: Path) -> None:
+    """The same for a run that was killed. Its server may have gone with it, and its number to somebody else."""
+    with suppress(subprocess.CalledProcessError, psycopg.OperationalError, PostgresMissing):
+        stop(run)
 
 
 def create_database(server: str, name: str, *, template: str | None = None) -> str:

@@ -24,7 +24,8 @@ def folder() -> Path:
 
 
 def end() -> None:
-    _remove(folder())
+    postgres.stop(folder())
+    shutil.rmtree(folder(), ignore_errors=True)
     del os.environ[VARIABLE]
 
 
@@ -33,12 +34,8 @@ def _sweep() -> None:
     for run in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         owner = run / "owner"
         if os.access(owner, os.W_OK) and not _is_alive(int(owner.read_text() or os.getpid())):
-            _remove(run)
-
-
-def _remove(run: Path) -> None:
-    postgres.stop(run)
-    shutil.rmtree(run, ignore_errors=True)
+            postgres.clear_up(run)
+            shutil.rmtree(run, ignore_errors=True)
 
 
 def _is_alive(process: int) -> bool:
