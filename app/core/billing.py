@@ -3,13 +3,22 @@
 Adapters speak the vendors' words; nothing here knows one.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Protocol, Self, assert_never, runtime_checkable
 
-from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from app.core.direct import (
@@ -24,6 +33,7 @@ from app.core.direct import (
 )
 from app.core.errors import InvalidInput
 from app.core.fields import Currency, Id, Minor, Moment, Percent, Shape, field_errors, refusal, whole
+from app.core.money import Money
 
 # Some providers keep a date where we asked for an instant; a day apart is the same promise.
 DATE_TOLERANCE = timedelta(days=1)
@@ -42,6 +52,7 @@ class Capability(StrEnum):
     PLAN_CHANGE = "plan_change"
     TRIAL_EXTENSION = "trial_extension"
     FIND_BY_EMAIL = "find_by_email"
+    MOVE_RENEWAL = "move_renewal"  # lets a yearly plan pause: its renewal moves by the paused time
 
 
 DiscountMonths = Annotated[int, *whole(at_least=1, at_most=1200)]
@@ -102,10 +113,15 @@ class Discount(Shape):
 
 
 class Pause(Shape):
-    """Stop charging, and go on by itself at `resumes_at`."""
+    """Stop charging, and go on by itself at `resumes_at`.
+
+    With `renews_at` the time is paid for already (a yearly plan): no charge falls into the break, and the renewal
+    moves there instead. The subscription then stays active at the provider, and only its renewal date changes.
+    """
 
     type: Literal["pause"] = "pause"
     resumes_at: Moment
+    renews_at: Moment | None = None
 
 
 class Resume(Shape):
@@ -148,12 +164,75 @@ def dump_change(change: Change) -> dict[str, Any]:
     return change.to_wire()
 
 
+class Preview(Shape):
+    """What the provider itself says a change comes to, before it is made. What it does not say is None.
+
+    Prices are those of one interval, discounts taken off. `tax` says how they stand to it: in them, added to them, or,
+    with None, not said. `next_charge` is the whole of the next charge, with tax.
+    """
+
+    model_config = ConfigDict(strict=False)
+
+    price_now: Money | None = None
+    price_after: Money | None = None
+    next_charge: Money | None = None
+    next_charge_at: Moment | None = None
+    tax: Literal["included", "added"] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The prices and coupons that offers refer to, by id; what the provider does not know is not in it."""
+    """The prices and coupons that offers refer to, by id; what the provider does not know is not in it.
+
+    `previews` are those of one customer's subscriptions, by `preview_key`.
+    """
 
     prices: Mapping[str, DirectPrice] = field(default_factory=dict)
     coupons: Mapping[str, DirectCoupon] = field(default_factory=dict)
+    previews: Mapping[str, Preview] = field(default_factory=dict)
+
+
+def preview_key(subscription_id: str, change: Change) -> str:
+    """What a preview is kept under: the same for the same change to the same subscription."""
+    return f"{subscription_id} {json.dumps(dump_change(change), sort_keys=True)}"
+
+
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """What a merchant can name in offers: the newest prices and coupons that can be used, at most 100 of each."""
+
+    prices: tuple[DirectPrice, ...] = ()
+    coupons: tuple[DirectCoupon, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who answers at the other end of a connection. `mode` is None where the vendor does not tell."""
+
+    id: str
+    name: str | None = None
+    mode: Literal["live", "test"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InboundMessage:
+    """A vendor's webhook as it arrived. Header names are lower case."""
+
+    headers: Mapping[str, str]
+    body: bytes
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InboundNotice:
+    """All that a verified webhook is believed: that something happened to these. What, is read back.
+
+    `event_id` is the vendor's own, the same whenever he sends it again.
+    """
+
+    event_id: str
+    subscription_ids: tuple[str, ...] = ()
+    customer_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +277,20 @@ class ProviderUnavailable(ProviderError):
         super().__init__(reason)
         self.reason = reason
         self.retry_after = retry_after
+
+
+class CredentialsRefused(ProviderUnavailable):
+    """It does not know our credentials, or they may not do this. A person can mend it, so it is tried again.
+
+    `reason` says which permission is missing where the vendor does, and never holds the credential.
+    """
+
+    def __init__(self, reason: str = "The billing system does not accept the credentials.") -> None:
+        super().__init__(reason)
+
+
+class InboundRefused(ProviderError):
+    """A webhook whose signature does not fit, that is too old, or that cannot be read."""
 
 
 class ProviderRefused(ProviderError):
@@ -262,6 +355,34 @@ class BillingProvider(Protocol):
         """Those of the prices and coupons that can be used. Called as a session opens; reads."""
         ...
 
+    async def list_catalog(self) -> PriceList:
+        """What offers can name. Called when a merchant edits a flow; reads, in pages, for at most a few seconds."""
+        ...
+
+    async def preview(self, customer_id: str, subscription_id: str, change: Change) -> Preview | None:
+        """What the change would come to, by the vendor's own reckoning; None where he has none for it.
+
+        Called as a session opens, several at once, within its short deadline; it must change nothing.
+        `ProviderRefused`: the change would not be taken.
+        """
+        ...
+
+    async def check(self) -> Account:
+        """Who is at the other end. Called when credentials are saved, and to see whether a mended connection works.
+
+        One harmless read that needs no customer. Raises `CredentialsRefused`, `ProviderUnavailable`.
+        """
+        ...
+
+    def verify_inbound(self, message: InboundMessage) -> InboundNotice | None:
+        """Check a webhook by the vendor's own scheme; None for one that is genuine and none of our business.
+
+        Pure but for cryptography: asks nobody. Of the body only ids are believed. Where the scheme has a time, one that
+        is more than five minutes off is refused. Two secrets may be set, for rotation; either will do.
+        Raises `InboundRefused`, also where the vendor or the connection has no webhooks.
+        """
+        ...
+
     async def apply(self, request: ChangeRequest) -> Applied:
         """Make the change. The one method that may move money.
 
@@ -288,6 +409,8 @@ def is_in_place(change: Change, subscription: DirectSubscription, now: datetime)
         case Discount():
             discounts = subscription.discounts or ()
             return any(_is_at_work(given, now) and _is_that(change, given) for given in discounts)
+        case Pause(renews_at=datetime() as renews_at):
+            return not is_over and _is_same_date(subscription.period_end, renews_at)
         case Pause():
             return isinstance(status, Paused) and _is_same_date(status.pause.end, change.resumes_at)
         case Resume():

@@ -5,14 +5,17 @@ Parses strictly and says where a mistake is; decides nothing about offers.
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from app.core.calendar import Interval
 from app.core.errors import FieldError, InvalidInput
 from app.core.fields import (
+    NO_SUCH_FIELD,
     Country,
     Currency,
     Id,
@@ -259,6 +262,28 @@ SubscriptionStatus = Annotated[
 ]
 
 
+class Obstacle(StrEnum):
+    """What an adapter saw of a subscription that no status says, and that makes every change unsafe.
+
+    Such a subscription is touched by nobody but a person (DESIGN §3, manual mode).
+    """
+
+    SCHEDULE = "schedule"  # a schedule or ramp governs it, and would overwrite what we change
+    PENDING_UPDATE = "pending_update"  # a change waits for a payment or for somebody's word
+    SHARED_BILLING = "shared_billing"  # billed together with other subscriptions
+    SEVERAL_ITEMS = "several_items"  # more of them than the items show
+    CONTRACT = "contract"  # a contract term with rules of its own for ending it
+    UNPAID = "unpaid"  # it runs, and a payment for it is overdue
+    FOREIGN_PAUSE = "foreign_pause"  # a pause of another kind than ours
+    UNKNOWN_STATE = "unknown_state"  # a state that the adapter has no word for
+
+
+def _read_obstacles(value: object) -> object:
+    """As they come back from where a session's world is stored."""
+    names = {str(one): one for one in Obstacle}
+    return tuple(names.get(one, one) for one in value) if isinstance(value, list) else value
+
+
 class DirectSubscription(Shape):
     """What the customer pays for, and where it stands. `end` is set once it is to end, or has ended."""
 
@@ -271,6 +296,8 @@ class DirectSubscription(Shape):
     end: Moment | None = None
     discounts: Annotated[list[DirectDiscount], Field(max_length=20)] | None = None
     metadata: Metadata | None = None
+    # An adapter's to set; on the wire there is no such field.
+    obstacles: SkipJsonSchema[Annotated[tuple[Obstacle, ...] | None, BeforeValidator(_read_obstacles)]] = None
 
     @property
     def interval(self) -> DurationConfig | None:
@@ -338,7 +365,11 @@ def parse_subscriptions(
         raise InvalidInput(fields=field_errors(error, obj, path=path)) from None
     if customer is not None and customer.currency is not None:
         subscriptions = [subscription.with_currency(customer.currency) for subscription in subscriptions]
-    if problems := [*_without_currency(subscriptions, path), *_repeated_ids(subscriptions, path)]:
+    if problems := [
+        *_without_currency(subscriptions, path),
+        *_repeated_ids(subscriptions, path),
+        *_with_obstacles(subscriptions, path),
+    ]:
         raise InvalidInput(fields=problems)
     return subscriptions
 
@@ -352,6 +383,14 @@ def _without_currency(subscriptions: Sequence[DirectSubscription], path: str) ->
         for number, subscription in enumerate(subscriptions)
         for position, item in enumerate(subscription.items)
         if item.price.amount.currency is None
+    ]
+
+
+def _with_obstacles(subscriptions: Sequence[DirectSubscription], path: str) -> list[FieldError]:
+    return [
+        FieldError(dotted((number, "obstacles"), path), NO_SUCH_FIELD)
+        for number, subscription in enumerate(subscriptions)
+        if "obstacles" in subscription.model_fields_set
     ]
 
 

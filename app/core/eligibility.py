@@ -11,7 +11,16 @@ from typing import Final, Self
 
 from app.core.billing import Capability, Catalog
 from app.core.calendar import add_days
-from app.core.direct import Canceled, DirectCustomer, DirectSubscription, Future, Paused, Trial, Unpaid
+from app.core.direct import (
+    Canceled,
+    DirectCustomer,
+    DirectSubscription,
+    Future,
+    Obstacle,
+    Paused,
+    Trial,
+    Unpaid,
+)
 from app.core.facts import History
 from app.core.flow import (
     ContactOffer,
@@ -23,7 +32,7 @@ from app.core.flow import (
     RedirectOffer,
     TrialExtensionOffer,
 )
-from app.core.renewals import next_renewal, price_at
+from app.core.renewals import is_monthly, is_paid_ahead, next_renewal, price_at
 from app.core.terms import coupon_of, fitting_plans
 
 NEEDED: Final = {
@@ -58,6 +67,10 @@ class Blocker(_Named):
     NOT_RUNNING = "not_running", "The subscription is neither active nor on trial."
     ENDS_ALREADY = "ends_already", "The subscription is already scheduled to end."
     SEVERAL_ITEMS = "several_items", "The subscription has several items."
+    NEEDS_A_PERSON = (
+        "needs_a_person",
+        "Only a person may change this subscription: see why it is not cancelled by itself.",
+    )
     PRICE_UNKNOWN = (
         "price_unknown",
         "The price is tiered or in several currencies, so no new price can be shown.",
@@ -72,7 +85,11 @@ class Blocker(_Named):
     )
     ONLY_ONCE_ON_TRIAL = "only_once_on_trial", "On trial, only a discount of the first charge is offered."
     ON_TRIAL = "on_trial", "A trial cannot be paused."
-    NOT_MONTHLY = "not_monthly", "Only subscriptions billed every month can be paused."
+    NOT_MONTHLY = (
+        "not_monthly",
+        "Only subscriptions billed every month can be paused, and longer ones where the billing provider can move "
+        "the renewal.",
+    )
     NO_CHEAPER_PLAN = (
         "no_cheaper_plan",
         "None of the plans is known, cheaper, and of the same currency and interval.",
@@ -97,6 +114,17 @@ class ManualReason(_Named):
     NOT_STARTED = "not_started", "The subscription has not begun yet."
     FOREIGN_PAUSE = "foreign_pause", "The subscription was paused by someone else."
     SEVERAL_ITEMS = "several_items", "The subscription has several items, and no single end date."
+    SCHEDULE = (
+        "schedule",
+        "A schedule of changes governs the subscription, and would overwrite a cancellation.",
+    )
+    PENDING_UPDATE = "pending_update", "A change to the subscription is still waiting to take effect."
+    SHARED_BILLING = "shared_billing", "The subscription is billed together with others."
+    CONTRACT = "contract", "The subscription is under a contract with rules of its own for ending it."
+    UNKNOWN_STATE = "unknown_state", "The subscription is in a state that is not known here."
+
+
+_REASONS: Final = {obstacle: ManualReason[obstacle.name] for obstacle in Obstacle}
 
 
 def eligibility(
@@ -125,7 +153,7 @@ def eligibility(
         case DiscountOffer():
             found += _discount(offer, subscription, catalog, now)
         case PauseOffer():
-            found += _pause(subscription)
+            found += _pause(subscription, capabilities)
         case PlanChangeOffer():
             found += _plan_change(offer, subscription, catalog)
         case TrialExtensionOffer():
@@ -140,7 +168,7 @@ def automation_blockers(
 
     One that already has its end date is not a case of this: it is shown, and not touched again.
     """
-    return tuple(_manual_reasons(subscription, history, now))
+    return tuple(dict.fromkeys(_manual_reasons(subscription, history, now)))
 
 
 def _manual_reasons(
@@ -161,6 +189,7 @@ def _manual_reasons(
             pass
     if len(subscription.items) > 1:
         yield ManualReason.SEVERAL_ITEMS
+    yield from (_REASONS[obstacle] for obstacle in subscription.obstacles or ())
 
 
 def _general(
@@ -182,6 +211,8 @@ def _general(
         yield Blocker.RENEWAL_UNKNOWN
     if len(subscription.items) > 1:
         yield Blocker.SEVERAL_ITEMS
+    if subscription.obstacles:
+        yield Blocker.NEEDS_A_PERSON
 
 
 def _is_cooling_down(
@@ -216,9 +247,9 @@ def _discount(
         yield Blocker.NO_SAVING
 
 
-def _pause(subscription: DirectSubscription) -> Iterator[Blocker]:
-    every = subscription.interval
-    if every is None or (every.interval, every.interval_count) != ("month", 1):
+def _pause(subscription: DirectSubscription, capabilities: Collection[Capability]) -> Iterator[Blocker]:
+    can_move = Capability.MOVE_RENEWAL in capabilities and is_paid_ahead(subscription)
+    if not (is_monthly(subscription) or can_move):
         yield Blocker.NOT_MONTHLY
     if isinstance(subscription.status, Trial):
         yield Blocker.ON_TRIAL

@@ -217,9 +217,11 @@ def whole(*, at_least: int, at_most: int) -> Any:
     return (Field(ge=at_least, le=at_most), BeforeValidator(_whole))
 
 
+NO_SUCH_FIELD = "There is no such field; remove it or check its spelling."
+
 _MESSAGES: Mapping[str, str] = {
     "missing": "This field is required.",
-    "extra_forbidden": "There is no such field; remove it or check its spelling.",
+    "extra_forbidden": NO_SUCH_FIELD,
     "string_type": "Must be a string.",
     "int_type": "Must be a whole number.",
     "int_from_float": "Must be a whole number.",

@@ -11,6 +11,17 @@ from app.core.money import Money
 MONTHS_IN: Final = {"month": 1, "year": 12}
 
 
+def is_monthly(subscription: DirectSubscription) -> bool:
+    every = subscription.interval
+    return every is not None and (every.interval, every.interval_count) == ("month", 1)
+
+
+def is_paid_ahead(subscription: DirectSubscription) -> bool:
+    """Whether it is paid for longer than a month at once: a break then costs paid time instead of saving charges."""
+    every = subscription.interval
+    return every is not None and every.interval in MONTHS_IN and not is_monthly(subscription)
+
+
 def next_renewal(subscription: DirectSubscription, now: datetime) -> datetime | None:
     """The next charge date: the end of the trial or of the paid period. None where there is none ahead."""
     end = subscription.period_end

@@ -9,12 +9,19 @@ from typing import Literal
 from pydantic import ConfigDict
 
 from app.core.billing import Catalog, Change, Discount, Pause, PlanChange, TrialExtension
-from app.core.calendar import Interval, add_days
+from app.core.calendar import Interval, add_days, add_months
 from app.core.direct import DirectCoupon, DirectPrice, DirectSubscription, Trial
 from app.core.fields import Moment, Percent, Shape
 from app.core.flow import DiscountOffer, Offer, PauseOffer, PlanChangeOffer, PlanOption, TrialExtensionOffer
 from app.core.money import Money
-from app.core.renewals import charges_within, first_renewal_from, next_renewal, price_at, renewal
+from app.core.renewals import (
+    charges_within,
+    first_renewal_from,
+    is_paid_ahead,
+    next_renewal,
+    price_at,
+    renewal,
+)
 
 
 class Snapshot(Shape):
@@ -40,7 +47,8 @@ class Saving(Snapshot):
 class Option(Snapshot):
     """One way to take an offer: what is applied, and what the customer is told of it.
 
-    A pause has `unit`, `count` (not for a picked date) and `resumes_at`; a plan has `name` to `list_price`.
+    A pause has `unit`, `count` (not for a picked date) and `resumes_at`, one of paid time `renews_at`; a plan has
+    `name` to `list_price`.
     """
 
     id: str
@@ -49,6 +57,7 @@ class Option(Snapshot):
     unit: Literal["week", "month"] | None = None
     count: int | None = None
     resumes_at: Moment | None = None
+    renews_at: Moment | None = None
     name: str | None = None
     tagline: str | None = None
     features: tuple[str, ...] = ()
@@ -86,7 +95,8 @@ class Terms(Snapshot):
 
     `next_charge` is the next one if the offer is taken; with several options each has its own.
     `back_to` is the first charge without the discount; None for one that stays for good.
-    `starts_at` is when a new plan's price begins. Unknown prices and dates are None.
+    `starts_at` is when a new plan's price begins, `renews_before` the renewal that a pause of paid time moves. Unknown
+    prices and dates are None.
     """
 
     price_now: Money | None = None
@@ -97,6 +107,7 @@ class Terms(Snapshot):
     back_to: Charge | None = None
     saving: Saving | None = None
     starts_at: Moment | None = None
+    renews_before: Moment | None = None
     trial_ends_before: Moment | None = None
     trial_ends_after: Moment | None = None
     pause_window: PauseWindow | None = None
@@ -121,6 +132,8 @@ def terms(offer: Offer, *, subscription: DirectSubscription, catalog: Catalog, n
         case DiscountOffer():
             return _discount(offer, shared, subscription, catalog, renews_at)
         case PauseOffer():
+            if is_paid_ahead(subscription) and renews_at is not None:
+                return _paid_pause(offer, shared, subscription, renews_at, now)
             return _pause(offer, shared, subscription, renews_at or now)
         case PlanChangeOffer():
             return _plan_change(offer, shared, subscription, catalog, renews_at)
@@ -225,6 +238,33 @@ def _pause(offer: PauseOffer, shared: Terms, subscription: DirectSubscription, f
         for count in range(1, offer.max + 1)
     )
     return shared.model_copy(update={"options": options})
+
+
+def _paid_pause(
+    offer: PauseOffer, shared: Terms, subscription: DirectSubscription, renews_at: datetime, now: datetime
+) -> Terms:
+    """A break of what is paid for already begins now, and is given back at the end: the renewal moves by as much.
+
+    The customer picks among lengths also where the offer lets them pick a date, for the two dates move together.
+    """
+    today = now.replace(hour=renews_at.hour, minute=renews_at.minute, second=renews_at.second, microsecond=0)
+
+    def later(moment: datetime, count: int) -> datetime:
+        return add_months(moment, count) if offer.unit == "month" else add_days(moment, 7 * count)
+
+    options = tuple(
+        Option(
+            id=f"{count}-{offer.unit}{'s' if count > 1 else ''}",
+            change=Pause(resumes_at=later(today, count), renews_at=later(renews_at, count)),
+            next_charge=_charge(subscription, later(renews_at, count)),
+            unit=offer.unit,
+            count=count,
+            resumes_at=later(today, count),
+            renews_at=later(renews_at, count),
+        )
+        for count in range(1, offer.max + 1)
+    )
+    return shared.model_copy(update={"options": options, "renews_before": renews_at})
 
 
 def _charges_until(subscription: DirectSubscription, first: datetime, latest: datetime) -> tuple[Charge, ...]:

@@ -40,13 +40,26 @@ class CredentialField:
     kind: Literal["text", "url", "signing_secrets"] = "text"
     is_secret: bool = False
     is_required: bool = True
+    choices: tuple[str, ...] = ()  # if there are any, the value is one of them
+
+
+# Another address than the vendor's own: his sandbox, a proxy, or a simulator in tests.
+API_BASE = CredentialField(
+    "api_base", "API address", "Only to talk to another address than the vendor's.", kind="url", is_required=False
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderKind:
-    """A billing system that can be connected. Its `module`, loaded on first use, has a `connect`."""
+    """A billing system that can be connected. Its `module`, loaded on first use, has a `connect`.
+
+    `most_at_once`: how many calls of one process may be under way at one connection. `has_inbound`: the vendor tells
+    of changes by webhooks, which `verify_inbound` checks.
+    """
 
     name: str
     label: str
     module: str
     credential_fields: tuple[CredentialField, ...]
+    most_at_once: int = 32
+    has_inbound: bool = False

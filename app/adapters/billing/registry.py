@@ -104,4 +104,6 @@ def _problem(field: CredentialField, value: object) -> str | None:
         return str(error)
     if not value.isascii() or not value.isprintable():
         return "Must be printable ASCII."
+    if field.choices and value not in field.choices:
+        return f"Must be one of {', '.join(field.choices)}."
     return None
