@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 PROVIDER ?= demo
+VENDOR ?= stripe
 WORKERS ?= 2
 ARGS ?=
 
@@ -10,12 +11,12 @@ BIN := .venv/bin
 TEMPLATES := $(wildcard templates demo/shop/templates)
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test reset lint format types contracts bench screenshots check lock setup
+.PHONY: help run install test reset lint format types contracts bench screenshots simulator check lock setup
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## Start the demo on 127.0.0.1 (PORT=8000, PROVIDER=demo|direct)
+run: ## Start the demo on 127.0.0.1 (PORT=8000, PROVIDER=demo|direct|stripe|paddle|…)
 	@PORT=$(PORT) PROVIDER=$(PROVIDER) $(BOOTSTRAP) run
 
 install: ## Set up what a server needs; the command line is then .venv/bin/leavewell
@@ -49,6 +50,9 @@ bench: setup ## Measure, against a bare handler of the same framework
 
 screenshots: setup ## Take the README's pictures anew, from the running demo
 	@$(BIN)/python -m tests.support.screenshots
+
+simulator: setup ## Start a simulated vendor (VENDOR=stripe, PORT=9100)
+	@$(BIN)/python -m tests.support.simulator $(VENDOR) --port $(if $(filter file,$(origin PORT)),9100,$(PORT))
 
 lock: ## Resolve the dependencies anew (ARGS=--upgrade for newer ones)
 	@$(BOOTSTRAP) lock $(ARGS)

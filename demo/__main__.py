@@ -11,7 +11,16 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from demo.run import CannotStart, MerchantSecrets, Options, billing_service, claim, keep_secret, listen
+from demo.run import (
+    PROVIDERS,
+    CannotStart,
+    MerchantSecrets,
+    Options,
+    billing_service,
+    claim,
+    keep_secret,
+    listen,
+)
 
 FOLDER = Path(__file__).resolve().parent.parent / ".leavewell"
 
@@ -52,12 +61,12 @@ def _read_options() -> Options:
     parser = _Parser(prog="python -m demo", description="Leavewell with a shop to try it on.")
     parser.add_argument("--port", type=_port, default=os.environ.get("PORT") or "8000", help="8000, or PORT")
     provider = os.environ.get("PROVIDER") or "demo"
-    parser.add_argument("--provider", choices=("demo", "direct"), default=provider, help="demo, or PROVIDER")
+    parser.add_argument("--provider", choices=PROVIDERS, default=provider, help="demo, or PROVIDER")
     parser.add_argument("--data", type=Path, default=FOLDER, help="the folder for databases and secrets")
     parser.add_argument("--faults", action="store_true", help="let tests make the billing service fail")
     given = parser.parse_args()
-    if given.provider not in ("demo", "direct"):  # argparse does not check a default
-        parser.error(f"PROVIDER must be demo or direct, not {given.provider}")
+    if given.provider not in PROVIDERS:  # argparse does not check a default
+        parser.error(f"PROVIDER must be one of {', '.join(PROVIDERS)}, not {given.provider}")
     return Options(given.port, given.provider, given.data, given.faults)
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+import yaml
 from sqlmodel import Session
 
 from app.accounts import queries as accounts_queries
@@ -17,6 +18,7 @@ from app.adapters.clock import Clock
 from app.adapters.http import OutboundHttp
 from app.adapters.vault import Vault
 from app.connections import service as connections
+from app.core.flow_check import parse_flow
 from app.db.tables.accounts import Environment, Organization
 from app.flows import files
 from app.flows import service as flows
@@ -24,6 +26,7 @@ from app.settings import Network
 from app.setup import service as setup
 from demo.run import Billing, MerchantSecrets, Provider
 from demo.shop.config import MODES, SUPPORT_EMAIL, Keys, Mode
+from demo.simulated import Simulated, fitted, renamed
 
 SLUG: Final = "northwind-notes"
 FLOW_FILE: Final = Path(__file__).parent / "flow.yaml"
@@ -38,6 +41,7 @@ class Merchant:
     provider: Provider
     billing: Billing
     secrets: MerchantSecrets
+    simulated: Simulated | None = None
 
     def action_secret(self, mode: Mode) -> str:
         """Signs what Leavewell sends to the action URL, in one mode."""
@@ -61,7 +65,7 @@ def provision(
     environments = accounts_queries.list_environments(db, organization.id)
     for environment in environments:
         _connect(db, environment, merchant, vault=vault, allowed=allowed, now=now)
-    _publish(db, organization, environments, vault=vault, http=http, clock=clock)
+    _publish(db, organization, environments, merchant.simulated, vault=vault, http=http, clock=clock)
     return {
         mode: Keys(environment.app_id, setup.ensure_key(db, vault, app_id=environment.app_id, now=now))
         for mode in MODES
@@ -94,19 +98,21 @@ def _connect(
         vault,
         app_id=app_id,
         provider=merchant.provider,
-        config=_config(environment.mode, merchant),
+        config=_config("live" if environment.mode == "live" else "test", merchant),
         allowed=allowed,
         now=now,
     )
 
 
-def _config(mode: str, merchant: Merchant) -> dict[str, str]:
+def _config(mode: Mode, merchant: Merchant) -> Mapping[str, str]:
+    if merchant.simulated is not None:
+        return merchant.simulated.credentials[mode]
     if merchant.provider == "demo":
         return {"base_url": merchant.billing.url, "api_key": merchant.billing.key}
     home = merchant.origins[0]
     return {
         "action_url": f"{home}/demo/leavewell/actions",
-        "action_secret": merchant.action_secret("live" if mode == "live" else "test"),
+        "action_secret": merchant.action_secret(mode),
         "lookup_url": f"{home}/demo/leavewell/lookup",
     }
 
@@ -115,18 +121,25 @@ def _publish(
     db: Session,
     organization: Organization,
     environments: list[Environment],
+    simulated: Simulated | None,
     *,
     vault: Vault,
     http: OutboundHttp,
     clock: Clock,
 ) -> None:
     """Publish the flow file; publishing what is published already changes nothing."""
-    able = [connections.capabilities(one, vault=vault, http=http, clock=clock) for one in environments]
+    each = [connections.capabilities(one, vault=vault, http=http, clock=clock) for one in environments]
+    able = frozenset.intersection(*each)
+    text = FLOW_FILE.read_text(encoding="utf-8")
+    if simulated is None:
+        definition = files.load_yaml(text, FLOW_FILE.name)
+    else:
+        definition = parse_flow(fitted(yaml.safe_load(renamed(text, simulated.names)), able))
     flows.publish(
         db,
         organization_id=organization.id,
-        definition=files.load_yaml(FLOW_FILE.read_text(encoding="utf-8"), FLOW_FILE.name),
-        capabilities=frozenset.intersection(*able),
+        definition=definition,
+        capabilities=able,
         now=clock.now(),
         note="demo/flow.yaml",
     )

@@ -16,13 +16,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 HOST: Final = "127.0.0.1"
 _STOPPING_S: Final = 5.0
 _BACKLOG: Final = 1024
 
-Provider = Literal["demo", "direct"]
+# The demo's own billing service (as `direct`, behind the shop), or a simulated vendor.
+Vendor = Literal["stripe", "paddle", "chargebee", "braintree", "maxio"]
+Provider = Literal["demo", "direct"] | Vendor
+VENDORS: Final[tuple[Vendor, ...]] = get_args(Vendor)
+PROVIDERS: Final[tuple[Provider, ...]] = ("demo", "direct", *VENDORS)
 
 
 class CannotStart(Exception):
@@ -43,13 +47,19 @@ class Options:
         """Where Leavewell and the shop answer."""
         return f"http://{HOST}:{self.port}"
 
+    @property
+    def vendor(self) -> Vendor | None:
+        """The vendor to simulate, if it is one."""
+        return next((vendor for vendor in VENDORS if vendor == self.provider), None)
+
 
 @dataclass(frozen=True)
 class Billing:
-    """The running billing service."""
+    """The running billing service: where the shop looks into it, and, of a simulated vendor, where its API is."""
 
     url: str
     key: str
+    api_url: str | None = None
 
 
 class MerchantSecrets:
@@ -138,10 +148,8 @@ def billing_service(options: Options, *, key: str) -> Iterator[Billing]:
     It is in a session of its own, so that Ctrl-C reaches it only through us, after the server has finished.
     """
     with listen(0) as listener:
-        command = [sys.executable, "-m", "demo.run_billing", "--fd", str(listener.fileno())]
-        command += ["--database", str(options.folder / "billing.sqlite3")]
-        child = subprocess.Popen(  # noqa: S603 - our own module, no shell
-            [*command, "--faults"] if options.has_faults else command,
+        child = subprocess.Popen(  # noqa: S603 - our own modules, no shell
+            [sys.executable, "-m", *_billing_command(options), "--fd", str(listener.fileno())],
             cwd=Path(__file__).parent.parent,
             env={**os.environ, "DEMO_BILLING_KEY": key},
             stdin=subprocess.PIPE,
@@ -150,7 +158,7 @@ def billing_service(options: Options, *, key: str) -> Iterator[Billing]:
         )
         url = f"http://{HOST}:{listener.getsockname()[1]}"
     try:
-        yield Billing(url, key)
+        yield Billing(f"{url}/_sim", key, api_url=url) if options.vendor else Billing(url, key)
     finally:
         child.terminate()
         try:
@@ -160,3 +168,11 @@ def billing_service(options: Options, *, key: str) -> Iterator[Billing]:
             child.wait()
         if child.stdin is not None:
             child.stdin.close()
+
+
+def _billing_command(options: Options) -> list[str]:
+    if options.vendor:
+        kept = str(options.folder / "simulated")
+        return ["tests.support.simulator", options.vendor, "--data", kept, "--with-parent"]
+    command = ["demo.run_billing", "--database", str(options.folder / "billing.sqlite3")]
+    return [*command, "--faults"] if options.has_faults else command

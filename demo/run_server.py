@@ -19,6 +19,7 @@ from app.db.database import Database
 from app.main import create_app
 from app.settings import Settings, SettingsError
 from app.web.edge import has_large_head, refuse_head
+from demo import simulated
 from demo.customers import CUSTOMERS
 from demo.mailbox import Mailbox
 from demo.provision import Merchant, provision
@@ -52,6 +53,7 @@ def serve(
         provider=options.provider,
         billing=billing,
         secrets=merchant_secrets,
+        simulated=asyncio.run(simulated.ask(billing)) if options.vendor else None,
     )
     keys = asyncio.run(_set_up(settings, merchant))
     shop = create_shop(
@@ -64,6 +66,8 @@ def serve(
             keys=keys,
             action_secrets={mode: merchant.action_secret(mode) for mode in MODES},
             sends_billing_data=options.provider == "direct",
+            provider=options.provider,
+            names=merchant.simulated.names if merchant.simulated else {},
             mail=mailbox or (settings.smtp.host if settings.smtp else ""),
         )
     )
@@ -84,7 +88,7 @@ def serve(
             await _answers_at_home(server, leavewell)
             _write_envs(options, billing, keys)
             doors.open()
-            await _answers_at(f"{billing.url}/healthz")
+            await _answers_at(f"{billing.api_url or billing.url}/healthz")
             announce()
 
         ready = asyncio.create_task(open_up())

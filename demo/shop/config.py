@@ -1,7 +1,7 @@
 """What the shop has to be told before it opens: its two services, and the secrets shared with them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, TypeGuard
 
 from demo.mailbox import Mailbox
@@ -32,6 +32,7 @@ class ShopConfig:
     `origins` are the addresses that the shop answers on; the first is used where a request names another one.
     `action_secrets` (`whsec_…`) and `sends_billing_data` are for Leavewell's `direct` provider: it has no
     billing system to look in, so each link is minted with customer and subscriptions in Direct shapes.
+    `provider` is the billing system's name; `names` says what it calls what the demo calls `cus_ben` and so on.
     `mail` is where Leavewell's mails arrive: a mailbox to look into, or the name of a server that has none here.
     """
 
@@ -45,3 +46,13 @@ class ShopConfig:
     sends_billing_data: bool = False
     mail: Mailbox | str = ""
     support_email: str = SUPPORT_EMAIL
+    provider: str = "demo"
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def billing_id(self, name: str) -> str:
+        """What the billing system calls a customer of the demo."""
+        return self.names.get(name, name)
+
+    def demo_name(self, billing_id: str) -> str:
+        """The other way round."""
+        return next((name for name, given in self.names.items() if given == billing_id), billing_id)

@@ -151,7 +151,7 @@ async def cancel(request: ShopRequest) -> Answer:
         billing_data = await _billing_data(desk, visit, customer) if desk.config.sends_billing_data else None
         url = await desk.leavewell.mint(
             desk.config.keys[visit.mode],
-            customer_id=customer.id,
+            customer_id=desk.config.billing_id(customer.id),
             subscription_id=await form_field(request, "subscription") or None,
             return_url=f"{desk.origin(request)}/demo/billing",
             now=desk.now(),
@@ -210,7 +210,7 @@ async def backstage(request: ShopRequest) -> Answer:
         exchanges=list(desk.journal),
         app_id=keys.app_id,
         leavewell_url=desk.config.leavewell_url,
-        provider="direct" if desk.config.sends_billing_data else "demo",
+        provider=desk.config.provider,
         **desk.frame(request),
     )
 

@@ -17,9 +17,9 @@ Document = dict[str, Any]
 class Books:
     """One account in one mode.
 
-    `state` is the vendor's to shape; plain JSON. `changes` are the commits that changed a subscription: `type` is the demo
-    billing service's word for it (cancel, uncancel, discount, pause, resume, change-plan, extend-trial), `key` the idempotency key or
-    the marker it was made under, or "". With `file`, everything is kept there from commit to commit.
+    `state` is the vendor's to shape; plain JSON. `changes` are the commits that changed a subscription: `type` is the
+    demo billing service's word for it (cancel, uncancel, discount, pause, resume, change-plan, extend-trial), `key` the
+    idempotency key or the marker it was made under, or "". With `file`, everything is kept there.
     """
 
     mode: str = "test"

@@ -180,7 +180,9 @@ class Simulator:
             ("GET", r"/(?P<mode>live|test)/customers/(?P<id>[^/]+)/subscriptions", self._list_subscriptions),
             ("GET", r"/(?P<mode>live|test)/subscriptions/(?P<id>[^/]+)", self._find_subscription),
             ("GET", r"/(?P<mode>live|test)/subscriptions/(?P<id>[^/]+)/events", self._list_changes),
+            ("POST", r"/(?P<mode>live|test)/subscriptions/(?P<id>[^/]+)/[^/]+", self._act),
             ("GET", r"/ids/(?P<id>[^/]+)", self._name),
+            ("GET", r"/credentials/(?P<mode>live|test)", self._credentials),
             ("POST", r"/faults", self._plan_fault),
             ("GET", r"/faults", self._show_faults),
             ("GET", r"/faults/held", self._await_held),
@@ -207,7 +209,8 @@ class Simulator:
         )
 
     async def _find_customer(self, ask: Ask, mode: str, id: str) -> Answer:
-        return Answer(_found(self.vendor.find_customer(self.books[mode], id)))
+        found = self.vendor.find_customer(self.books[mode], id)
+        return Answer(_found(found or self.vendor.find_customer(self.books[mode], self.vendor.id_of(id))))
 
     async def _put_customer(self, ask: Ask, mode: str, id: str) -> Answer:
         given = ask.json()
@@ -217,7 +220,10 @@ class Simulator:
     async def _list_subscriptions(self, ask: Ask, mode: str, id: str) -> Answer:
         books = self.books[mode]
         self._settle(books, ask.now)
-        return Answer({"subscriptions": self.vendor.list_subscriptions(books, id, ask.now)})
+        found = self.vendor.list_subscriptions(books, id, ask.now)
+        return Answer(
+            {"subscriptions": found or self.vendor.list_subscriptions(books, self.vendor.id_of(id), ask.now)}
+        )
 
     async def _find_subscription(self, ask: Ask, mode: str, id: str) -> Answer:
         books = self.books[mode]
@@ -226,6 +232,14 @@ class Simulator:
 
     async def _list_changes(self, ask: Ask, mode: str, id: str) -> Answer:
         return Answer({"events": self.books[mode].changes_of(id)})
+
+    async def _act(self, ask: Ask, mode: str, id: str) -> Answer:
+        message = "This vendor is simulated; changes come through its API alone, from the cancel page."
+        return Answer({"error": {"code": "not_here", "message": message}}, 409)
+
+    async def _credentials(self, ask: Ask, mode: str) -> Answer:
+        """What our adapter is to be given, beside the address."""
+        return Answer(dict(self.vendor.credentials(mode)))
 
     async def _name(self, ask: Ask, id: str) -> Answer:
         return Answer({"id": self.vendor.id_of(id)})
