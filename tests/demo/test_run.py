@@ -214,7 +214,7 @@ def test_a_port_in_use_is_said_clearly(tmp_path: Path) -> None:
     [
         ({"PORT": "eight"}, "not a port"),
         ({"PORT": "70000"}, "not a port"),
-        ({"PROVIDER": "stripe"}, "demo or direct"),
+        ({"PROVIDER": "acme"}, "one of demo, direct"),
         ({"PORT": "0", "LEAVEWELL_API_RAT": "5"}, "not a port"),
     ],
 )
