@@ -98,11 +98,22 @@ def _pause(subscription: Document, body: Document, catalog: Catalog, now: dateti
     resumes_at = _moment(body, "resumesAt")
     if not now < resumes_at <= now + LONGEST_PAUSE:
         raise Refused("pause_out_of_range", "A pause must end in the future and last at most a year.")
+    if "renewsAt" in body:
+        _move_renewal(subscription, _moment(body, "renewsAt"))
+        return
     subscription["status"] = {
         "name": "paused",
         "pause": {"start": write_moment(now), "end": write_moment(resumes_at)},
         "currentPeriod": subscription["status"]["currentPeriod"],
     }
+
+
+def _move_renewal(subscription: Document, renews_at: datetime) -> None:
+    """A break within a period that is paid for: it lasts longer by the time away, and nothing else changes."""
+    period = subscription["status"]["currentPeriod"]
+    if not timedelta(0) < renews_at - read_moment(period["end"]) <= LONGEST_PAUSE:
+        raise Refused("renewal_out_of_range", "A renewal can move to a later day, by a year at most.")
+    period["end"] = write_moment(renews_at)
 
 
 def _resume(subscription: Document, body: Document, catalog: Catalog, now: datetime) -> None:
@@ -147,7 +158,7 @@ ACTIONS: dict[str, tuple[Action, frozenset[str]]] = {
         _discount,
         frozenset({"couponId", "percentOff", "amountOff", "currency", "duration", "durationInMonths"}),
     ),
-    "pause": (_pause, frozenset({"resumesAt"})),
+    "pause": (_pause, frozenset({"resumesAt", "renewsAt"})),
     "resume": (_resume, frozenset()),
     "change-plan": (_change_plan, frozenset({"priceId"})),
     "extend-trial": (_extend_trial, frozenset({"endsAt"})),

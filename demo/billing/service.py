@@ -24,6 +24,7 @@ from demo.billing.timeline import Document, read_moment
 
 LARGEST_BODY = 65_536
 LONGEST_KEY = 255
+ACCOUNT = {"id": "northwind", "name": "Northwind Notes"}
 
 Mode = Literal["live", "test"]
 Json = Response[Document]
@@ -67,6 +68,7 @@ def create_app(
         find_subscription,
         list_events,
         load_catalog,
+        show_account,
         act,
     ]
     if faults is not None:
@@ -151,13 +153,19 @@ async def load_catalog(
     price: FromQuery[list[str] | None] = None,
     coupon: FromQuery[list[str] | None] = None,
 ) -> Json:
-    """Prices and coupons by id (`?price=…&price=…&coupon=…`); unknown ones are left out."""
+    """Prices and coupons by id (`?price=…&price=…&coupon=…`), unknown ones left out; without any id, all."""
 
     def read(store: Store, _: datetime) -> Document:
-        catalog = store.load_catalog(mode, price or [], coupon or [])
+        named = store.load_catalog(mode, price or [], coupon or [])
+        catalog = named if price or coupon else store.list_catalog(mode)
         return {"prices": list(catalog.prices.values()), "coupons": list(catalog.coupons.values())}
 
     return await _read(request, read)
+
+
+@get("/{mode:str}/account")
+async def show_account(request: BillingRequest, mode: FromPath[Mode]) -> Json:
+    return await _read(request, lambda *_: {**ACCOUNT, "mode": mode})
 
 
 # --- Changing ---

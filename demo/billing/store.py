@@ -76,11 +76,17 @@ class Store:
         return document and as_of(document, now)
 
     def load_catalog(self, mode: str, price_ids: Sequence[str], coupon_ids: Sequence[str]) -> Catalog:
-        known = self._catalog_of(mode)
+        known = self.list_catalog(mode)
         return Catalog(
             {key: known.prices[key] for key in price_ids if key in known.prices},
             {key: known.coupons[key] for key in coupon_ids if key in known.coupons},
         )
+
+    def list_catalog(self, mode: str) -> Catalog:
+        """All prices and coupons: a shop has a handful."""
+        prices = self._all("SELECT document FROM prices WHERE mode = ? ORDER BY id LIMIT 100", mode)
+        coupons = self._all("SELECT document FROM coupons WHERE mode = ? ORDER BY id LIMIT 100", mode)
+        return Catalog({price["id"]: price for price in prices}, {coupon["id"]: coupon for coupon in coupons})
 
     def list_events(self, mode: str, subscription_id: str) -> list[Document]:
         """What was done to a subscription, oldest first: one entry for each change that was really made."""
@@ -147,11 +153,15 @@ class Store:
                     [(mode, key, json.dumps(document)) for key, document in documents.items()],
                 )
 
+    def remove_coupon(self, mode: str, coupon_id: str) -> None:
+        """As somebody might at the desk. For tests."""
+        self._db.execute("DELETE FROM coupons WHERE mode = ? AND id = ?", (mode, coupon_id))
+
     def _act_on(
         self, mode: str, before: Document, action: str, body: Document, key: str, now: datetime
     ) -> Answer:
         try:
-            after = act(action, before, body, self._catalog_of(mode), now)
+            after = act(action, before, body, self.list_catalog(mode), now)
         except Refused as refused:
             return _refusal(refused.code, refused.message)
         self._write_subscription(mode, after)
@@ -161,12 +171,6 @@ class Store:
             (mode, after["id"], action, key, write_moment(now), json.dumps(body), mode, after["id"]),
         )
         return Answer(200, after)
-
-    def _catalog_of(self, mode: str) -> Catalog:
-        """All prices and coupons: a shop has a handful."""
-        prices = self._all("SELECT document FROM prices WHERE mode = ?", mode)
-        coupons = self._all("SELECT document FROM coupons WHERE mode = ?", mode)
-        return Catalog({price["id"]: price for price in prices}, {coupon["id"]: coupon for coupon in coupons})
 
     def _write_subscription(self, mode: str, subscription: Document) -> None:
         self._db.execute(

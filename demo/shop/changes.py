@@ -15,6 +15,8 @@ def to_billing(change: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
             return "cancel", {"timing": timing}
         case {"type": "uncancel"}:
             return "uncancel", {}
+        case {"type": "pause", "resumesAt": str() as resumes_at, "renewsAt": str() as renews_at}:
+            return "pause", {"resumesAt": resumes_at, "renewsAt": renews_at}
         case {"type": "pause", "resumesAt": str() as resumes_at}:
             return "pause", {"resumesAt": resumes_at}
         case {"type": "resume"}:

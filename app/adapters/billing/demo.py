@@ -1,24 +1,31 @@
 """Speaks to the demo's billing service. Translates; decides nothing."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, assert_never
 from urllib.parse import urlencode
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from app.adapters.billing.connection import Connection
 from app.adapters.http import OutboundError, Reply, dump_json
 from app.core.billing import (
+    Account,
     Applied,
     Cancel,
     Capability,
     Catalog,
     Change,
     ChangeRequest,
+    CredentialsRefused,
     Discount,
+    InboundMessage,
+    InboundNotice,
+    InboundRefused,
     Pause,
     PlanChange,
+    Preview,
+    PriceList,
     ProviderRefused,
     ProviderUnavailable,
     Resume,
@@ -32,19 +39,17 @@ from app.core.direct import (
     DirectCustomer,
     DirectPrice,
     DirectSubscription,
-    parse_customer,
-    parse_subscriptions,
 )
-from app.core.errors import InvalidInput
 
 READ_S = 4.0
 WRITE_S = 15.0
 MAX_BYTES = 262_144
 MOST_SUBSCRIPTIONS = 20
+MOST_LISTED = 100
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
-T = TypeVar("T")
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class DemoBilling:
@@ -60,15 +65,15 @@ class DemoBilling:
 
     async def find_customer(self, customer_id: str) -> DirectCustomer | None:
         found = await self._get(f"/customers/{_segment(customer_id)}")
-        return None if found is None else _parsed(lambda: parse_customer(found))
+        return None if found is None else _shape(DirectCustomer, found)
 
     async def find_customers_by_email(self, email: str) -> list[DirectCustomer]:
         found = await self._get(f"/customers?{urlencode({'email': email})}")
-        return _parsed(lambda: [parse_customer(each) for each in _list(found, "customers")])
+        return [_shape(DirectCustomer, each) for each in _list(found, "customers")]
 
     async def list_subscriptions(self, customer_id: str) -> list[DirectSubscription]:
         found = await self._get(f"/customers/{_segment(customer_id)}/subscriptions")
-        subscriptions = _parsed(lambda: parse_subscriptions(_list(found, "subscriptions"), None))
+        subscriptions = [_shape(DirectSubscription, each) for each in _list(found, "subscriptions")]
         going_on = [each for each in subscriptions if not isinstance(each.status, Canceled)]
         return sorted(going_on, key=lambda each: each.start, reverse=True)[:MOST_SUBSCRIPTIONS]
 
@@ -76,20 +81,34 @@ class DemoBilling:
         found = await self._get(f"/subscriptions/{_segment(subscription_id)}")
         if found is None:
             return None
-        subscription = _parsed(lambda: parse_subscriptions([found], None)[0])
+        subscription = _shape(DirectSubscription, found)
         return subscription if subscription.customer_id == customer_id else None
 
     async def load_catalog(self, price_ids: Sequence[str], coupon_ids: Sequence[str]) -> Catalog:
         if not price_ids and not coupon_ids:
             return Catalog()
         wanted = [("price", each) for each in price_ids] + [("coupon", each) for each in coupon_ids]
-        found = await self._get(f"/catalog?{urlencode(wanted)}")
-        prices = _parsed(lambda: [_shape(DirectPrice, each) for each in _list(found, "prices")])
-        coupons = _parsed(lambda: [_shape(DirectCoupon, each) for each in _list(found, "coupons")])
+        listed = await self._price_list(f"/catalog?{urlencode(wanted)}")
         return Catalog(
-            {price.id: price for price in prices if price.active is not False},
-            {coupon.id: coupon for coupon in coupons if coupon.id},
+            {price.id: price for price in listed.prices},
+            {coupon.id: coupon for coupon in listed.coupons if coupon.id},
         )
+
+    async def list_catalog(self) -> PriceList:
+        return await self._price_list("/catalog")
+
+    async def preview(self, customer_id: str, subscription_id: str, change: Change) -> Preview | None:
+        return None  # the service reckons as we do, and has nothing to add
+
+    async def check(self) -> Account:
+        found = await self._get("/account")
+        match found:
+            case {"id": str() as account_id, "name": str() as name, "mode": "live" | "test" as mode}:
+                return Account(account_id, name, mode)
+        raise ProviderUnavailable("This is not the demo's billing service.")
+
+    def verify_inbound(self, message: InboundMessage) -> InboundNotice | None:
+        raise InboundRefused("The demo's billing service sends no webhooks.")
 
     async def apply(self, request: ChangeRequest) -> Applied:
         action, body = _in_their_words(request.change)
@@ -103,8 +122,15 @@ class DemoBilling:
             message = _error_message(reply)
             raise ProviderRefused(message, message)
         answer = _json(reply)
-        subscription = _parsed(lambda: parse_subscriptions([answer], None)[0])
+        subscription = _shape(DirectSubscription, answer)
         return Applied(reference=request.effect_id, subscription=subscription)
+
+    async def _price_list(self, path: str) -> PriceList:
+        found = await self._get(path)
+        prices = [_shape(DirectPrice, each) for each in _list(found, "prices")]
+        coupons = [_shape(DirectCoupon, each) for each in _list(found, "coupons")]
+        usable = [price for price in prices if price.active is not False]
+        return PriceList(tuple(usable[:MOST_LISTED]), tuple(coupons[:MOST_LISTED]))
 
     async def _get(self, path: str) -> dict[str, Any] | None:
         reply = await self._call("GET", path)
@@ -124,7 +150,11 @@ class DemoBilling:
             )
         except OutboundError as error:
             raise ProviderUnavailable(error.sentence) from None
-        if reply.status in (401, 403, 429) or reply.status >= 500:
+        if reply.status in (401, 403):
+            raise CredentialsRefused(
+                f"The billing service answered {reply.status}: it does not know the key."
+            )
+        if reply.status == 429 or reply.status >= 500:
             raise ProviderUnavailable(
                 f"The billing service answered {reply.status}.", retry_after=reply.retry_after
             )
@@ -145,8 +175,9 @@ def _in_their_words(change: Change) -> tuple[str, dict[str, Any]]:
             return "discount", {"couponId": coupon_id}
         case Discount():
             return "discount", _described(change)
-        case Pause(resumes_at=resumes_at):
-            return "pause", {"resumesAt": iso(resumes_at)}
+        case Pause(resumes_at=resumes_at, renews_at=renews_at):
+            moved = {"renewsAt": iso(renews_at)} if renews_at else {}
+            return "pause", {"resumesAt": iso(resumes_at), **moved}
         case Resume():
             return "resume", {}
         case PlanChange(price=price):
@@ -179,15 +210,11 @@ def _list(found: dict[str, Any] | None, name: str) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _shape(shape: type[T], value: object) -> T:
-    parsed: T = shape.model_validate(value, by_alias=True, by_name=False)  # type: ignore[attr-defined]  # every shape is a pydantic model
-    return parsed
-
-
-def _parsed(parse: Callable[[], T]) -> T:
+def _shape(shape: type[Model], value: object) -> Model:
+    """Read what we know of an answer. A later version of the service may say more."""
     try:
-        return parse()
-    except (InvalidInput, ValidationError):
+        return shape.model_validate(value, extra="ignore", by_alias=True, by_name=False)
+    except ValidationError:
         raise ProviderUnavailable("The billing service's answer was not understood.") from None
 
 

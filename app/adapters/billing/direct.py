@@ -3,15 +3,23 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from app.adapters import standard_webhooks
 from app.adapters.billing.connection import Connection, Snapshot
 from app.adapters.http import OutboundError, Reply, dump_json
 from app.core.billing import (
+    Account,
     Applied,
     Capability,
     Catalog,
+    Change,
     ChangeRequest,
+    InboundMessage,
+    InboundNotice,
+    InboundRefused,
+    Preview,
+    PriceList,
     ProviderRefused,
     ProviderUnavailable,
     dump_change,
@@ -71,6 +79,19 @@ class DirectBilling:
 
     async def load_catalog(self, price_ids: Sequence[str], coupon_ids: Sequence[str]) -> Catalog:
         return Catalog()  # the flow describes its own prices and discounts
+
+    async def list_catalog(self) -> PriceList:
+        return PriceList()
+
+    async def preview(self, customer_id: str, subscription_id: str, change: Change) -> Preview | None:
+        return None
+
+    async def check(self) -> Account:
+        """Who the merchant's program is, its address says; no call is harmless enough to make without a reason."""
+        return Account(urlsplit(self._action_url).hostname or self._action_url)
+
+    def verify_inbound(self, message: InboundMessage) -> InboundNotice | None:
+        raise InboundRefused("A merchant's own billing sends no webhooks; it calls the API.")
 
     async def apply(self, request: ChangeRequest) -> Applied:
         body = dump_json(

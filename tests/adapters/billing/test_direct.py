@@ -13,11 +13,23 @@ from app.adapters.billing.direct import DirectBilling
 from app.adapters.billing.registry import connect
 from app.adapters.http import OutboundHttp
 from app.core.billing import Cancel, Capability, ProviderRefused, ProviderUnavailable
+from app.core.calendar import iso
 from app.core.direct import DirectSubscription, parse_customer, parse_subscriptions
 from demo.billing.seed import seed
 from demo.billing.store import Store
 from demo.shop.changes import to_billing
-from tests.adapters.billing.contract import BEN, BENS, DANA, NOW, Fault, ProviderContract, World, change_of
+from tests.adapters.billing.contract import (
+    BEN,
+    BENS,
+    CHENS,
+    DANA,
+    NOW,
+    Fault,
+    ProviderContract,
+    World,
+    change_of,
+    yearly_pause,
+)
 from tests.support.clock import FakeClock
 from tests.support.server import served
 
@@ -210,6 +222,23 @@ class TestDirect(ProviderContract):
         provider = world.connect(lookup_url="")
         assert Capability.FIND_BY_EMAIL not in provider.capabilities
         assert await provider.find_customers_by_email("ben@example.com") == []
+
+    async def test_a_pause_of_paid_time_says_when_it_renews(self, world: DirectWorld) -> None:
+        pause = yearly_pause(world)
+        assert pause.renews_at is not None
+        await world.provider.apply(change_of(pause, customer_id="cus_chen", subscription_id=CHENS))
+        (sent,) = world.merchant.requests
+        assert sent["change"] == {
+            "type": "pause",
+            "resumesAt": iso(pause.resumes_at),
+            "renewsAt": iso(pause.renews_at),
+        }
+
+    async def test_who_answers_is_known_by_the_address(self, world: DirectWorld) -> None:
+        provider = world.connect(action_url="https://billing.example.com/hook?key=secret-in-the-address")
+        account = await provider.check()
+        assert (account.id, account.name, account.mode) == ("billing.example.com", None, None)
+        assert world.merchant.requests == []
 
     async def test_an_address_that_is_not_public_is_not_asked(self, world: DirectWorld) -> None:
         provider = world.connect(action_url="https://10.0.0.1/hook")
