@@ -1,6 +1,7 @@
 """Every table, so that the metadata is complete wherever this package is imported."""
 
 from app.db.tables.accounts import ApiKey, Environment, Organization
+from app.db.tables.connections import Connection, InboundEvent
 from app.db.tables.effects import Effect
 from app.db.tables.events import EventRow
 from app.db.tables.flows import Flow, FlowVersion
@@ -18,12 +19,14 @@ __all__ = [
     "CancelLink",
     "CancelSession",
     "CancellationRequest",
+    "Connection",
     "Effect",
     "Environment",
     "EventRow",
     "Flow",
     "FlowVersion",
     "IdempotencyRecord",
+    "InboundEvent",
     "Mail",
     "Organization",
     "OutboxJob",

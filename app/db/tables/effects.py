@@ -27,6 +27,7 @@ class Effect(Table, table=True):
     requested_at: datetime
     applied_at: datetime | None = None
     withdrawn_at: datetime | None = None  # no longer wanted, if it has not been sent yet
+    ended_at: datetime | None = None  # when it was found to be over, or undone
     reference: str | None = None  # the provider's own id for it
     confirmation: str | None = None  # read_back | merchant
     failed_reason: str | None = None  # final
