@@ -7,6 +7,7 @@ from app.cli.links import links
 from app.cli.mail import mail
 from app.cli.orgs import orgs
 from app.cli.receipts import receipts
+from app.cli.reconcile import reconcile
 from app.cli.requests import requests
 from app.cli.serving import migrate, secret, serve, worker
 from app.cli.sessions import sessions
@@ -20,7 +21,7 @@ main = Console(
     commands=[
         *(serve, worker, migrate, secret),
         *(orgs, keys, setup, links, flow),
-        *(sessions, receipts, requests, mail),
+        *(sessions, receipts, requests, mail, reconcile),
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

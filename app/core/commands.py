@@ -83,6 +83,11 @@ class Settle:
     reference: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """The subscription was changed elsewhere, and the walk's world has it as it now is. Sent by the worker."""
+
+
 Command = (
     ChooseSubscription
     | AnswerStep
@@ -96,15 +101,18 @@ Command = (
     | Retry
     | GoOn
     | Settle
+    | LookAgain
 )
 
 TRANSITIONS: Final[dict[Phase, frozenset[type[Command]]]] = {
     Phase.OPENING: frozenset(),
     Phase.CHOOSING: frozenset({ChooseSubscription, Keep}),
-    Phase.WALKING: frozenset({AnswerStep, AcceptOffer, DeclineOffer, CancelNow, ConfirmCancel, Keep, Settle}),
+    Phase.WALKING: frozenset(
+        {AnswerStep, AcceptOffer, DeclineOffer, CancelNow, ConfirmCancel, Keep, Settle, LookAgain}
+    ),
     Phase.WORKING: frozenset({Settle, CancelNow}),
     Phase.TROUBLE: frozenset({Retry, GoOn, CancelNow, Keep, DeclineOffer, Settle}),
-    Phase.SCHEDULED: frozenset({UndoCancel, Keep}),
-    Phase.PAUSED: frozenset({ResumeNow, GoOn, CancelNow, Keep}),
+    Phase.SCHEDULED: frozenset({UndoCancel, Keep, LookAgain}),
+    Phase.PAUSED: frozenset({ResumeNow, GoOn, CancelNow, Keep, LookAgain}),
     Phase.FINISHED: frozenset({UndoCancel, Settle}),
 }

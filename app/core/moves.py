@@ -18,6 +18,7 @@ from app.core.commands import (
     DeclineOffer,
     GoOn,
     Keep,
+    LookAgain,
     ResumeNow,
     Retry,
     Settle,
@@ -71,6 +72,17 @@ def _choose_subscription(walk: Walk, state: SessionState, command: ChooseSubscri
     if chosen is None or chosen.status.name == "canceled":
         return Decision(state, mistakes=(Mistake("subscription", "errors.subscription.missing"),))
     return Decision(enter(walk, state, chosen.id))
+
+
+def _look_again(walk: Walk, state: SessionState, command: LookAgain) -> Decision:
+    """Begin where the subscription now stands; what was answered and shown stays, and offers are checked once more
+    before they are carried out anyway."""
+    if state.subscription_id is None or state.has_taken_offer:
+        return Decision(state)
+    anew = enter(walk, state, state.subscription_id)
+    if state.phase is Phase.WALKING and anew.phase is Phase.PAUSED:
+        anew = walk_on(walk, state)  # they have gone past that screen
+    return Decision(state if anew == state else anew)
 
 
 # --- Steps and offers -----------------------------------------------------------------------------------------------
@@ -316,4 +328,5 @@ MOVES: Final[dict[type, Callable[[Walk, SessionState, Any], Decision]]] = {
     Retry: _retry,
     GoOn: _go_on,
     Settle: _settle,
+    LookAgain: _look_again,
 }

@@ -151,6 +151,17 @@ def retry(db: Session, job: Job, worker: str, *, due_at: datetime, error: str) -
     )
 
 
+def bring_forward(db: Session, *, kind: str, subject_id: str, due_at: datetime) -> None:
+    """Let the subject's jobs of that kind, if there are any, be due earlier than they were to be."""
+    found = db.connection().execute(
+        update(_jobs)
+        .where(_jobs.c.kind == kind, _jobs.c.subject_id == subject_id, _jobs.c.due_at > due_at)
+        .values(due_at=due_at)
+    )
+    if found.rowcount:
+        after_commit(db, TOPIC)
+
+
 def _is_held(job: Job, worker: str) -> ColumnElement[bool]:
     """By this worker, by this very lease: the worker may itself have claimed the job anew."""
     return and_(_jobs.c.id == job.id, _jobs.c.locked_by == worker, _jobs.c.attempts == job.attempts)

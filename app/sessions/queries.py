@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, func, insert, or_, update
+from sqlalchemy import bindparam, func, insert, or_, tuple_, update
 from sqlmodel import Session, col, select
 
 from app.core.billing import Pause, parse_change
@@ -303,6 +303,85 @@ def list_effects(db: Session, session_id: str) -> list[Effect]:
     )
 
 
+def list_known_subscriptions(
+    db: Session, *, app_id: str, subscription_ids: Sequence[str], customer_ids: Sequence[str], limit: int
+) -> list[tuple[str, str]]:
+    """Customer and subscription of those named that a session here was about."""
+    named = []
+    if subscription_ids:
+        named.append(col(CancelSession.subscription_id).in_(subscription_ids))
+    if customer_ids:
+        named.append(col(CancelSession.customer_id).in_(customer_ids))
+    found: dict[tuple[str, str], None] = {}
+    for is_named in named:  # one index each
+        statement = (
+            select(CancelSession.customer_id, CancelSession.subscription_id)
+            .where(CancelSession.app_id == app_id, is_named, col(CancelSession.subscription_id).is_not(None))
+            .distinct()
+            .limit(limit)
+        )
+        for customer_id, subscription_id in db.exec(statement):
+            found[customer_id, subscription_id or ""] = None
+    return list(found)[:limit]
+
+
+def list_changes_of(db: Session, *, app_id: str, customer_id: str, subscription_id: str) -> list[Effect]:
+    """The newest changes to one subscription, oldest of them first."""
+    newest = db.exec(
+        select(Effect)
+        .join(CancelSession, col(CancelSession.id) == Effect.session_id)
+        .where(
+            CancelSession.app_id == app_id,
+            CancelSession.customer_id == customer_id,
+            Effect.subscription_id == subscription_id,
+        )
+        .order_by(col(Effect.requested_at).desc())
+        .limit(200)
+    )
+    return list(reversed(newest.all()))
+
+
+def list_promised(
+    db: Session, *, app_id: str, since: datetime, after: tuple[str, str], limit: int
+) -> list[tuple[str, str]]:
+    """Customer and subscription of each that was changed since then, those behind `after` in their own order."""
+    whose = (Effect.customer_id, col(Effect.subscription_id))
+    statement = (
+        select(*whose)
+        .where(
+            Effect.app_id == app_id,
+            Effect.status == "applied",
+            Effect.requested_at >= since,
+            col(Effect.subscription_id).is_not(None),
+            tuple_(*whose) > after,
+        )
+        .distinct()
+        .order_by(*whose)
+        .limit(limit)
+    )
+    return [(customer_id, subscription_id or "") for customer_id, subscription_id in db.exec(statement)]
+
+
+def list_open_sessions(
+    db: Session, *, app_id: str, customer_id: str, subscription_id: str
+) -> list[CancelSession]:
+    """Sessions about that subscription that somebody may be in the middle of, held against every other writer."""
+    return list(
+        db.exec(
+            select(CancelSession)
+            .where(
+                CancelSession.app_id == app_id,
+                CancelSession.customer_id == customer_id,
+                CancelSession.subscription_id == subscription_id,
+                col(CancelSession.phase).in_((Phase.WALKING, Phase.SCHEDULED, Phase.PAUSED)),
+            )
+            .order_by(col(CancelSession.id))
+            .limit(50)
+            .with_for_update()
+        )
+    )
+
+
 def list_sessions(
     db: Session, *, app_id: str, limit: int, customer_id: str | None = None
 ) -> list[CancelSession]:
@@ -369,6 +448,8 @@ def _with_pause(shared: History, effects: Sequence[Effect], now: datetime) -> Hi
             resumes_at = change.resumes_at if isinstance(change, Pause) else resumes_at
         elif resumes_at is not None and effect.applied_at is not None:
             resumes_at = min(resumes_at, effect.applied_at)
+        if resumes_at is not None and effect.type == "pause" and effect.ended_at is not None:
+            resumes_at = min(resumes_at, effect.ended_at)  # somebody ended it at the provider
     if resumes_at is None:
         return shared
     is_running = resumes_at > now

@@ -15,14 +15,17 @@ from app.core.commands import (
     DeclineOffer,
     GoOn,
     Keep,
+    LookAgain,
     ResumeNow,
     Retry,
     Settle,
     UndoCancel,
 )
+from app.core.direct import DirectSubscription, Obstacle
 from app.core.facts import History
 from app.core.session import advance
 from app.core.state import Outcome, Phase, SessionState
+from app.core.world import Walk
 from tests.core.walks import PRICE, Journey, world
 from tests.support.subscriptions import NOW, active, in_state
 
@@ -235,3 +238,55 @@ def test_an_end_that_has_passed_is_not_taken_back() -> None:
     journey.do(UndoCancel())
     assert journey.at == "scheduled"
     assert not journey.effects
+
+
+# --- Changed elsewhere meanwhile ------------------------------------------------------------------------------------
+
+
+def changed(journey: Journey, subscription: DirectSubscription) -> None:
+    """The subscription as it now is at the provider."""
+    journey.walk = Walk(
+        "cs_1", journey.walk.flow, journey.walk.world.with_subscription(subscription), journey.walk.now
+    )
+
+
+def test_who_walks_while_the_end_is_scheduled_elsewhere_is_shown_its_date() -> None:
+    journey = at_offer()
+    changed(journey, active(end="2026-12-01"))
+    journey.do(LookAgain())
+    assert journey.state.phase is Phase.SCHEDULED
+    assert journey.state.answers
+
+
+def test_who_looks_at_an_end_that_was_taken_back_elsewhere_walks_on() -> None:
+    journey = ending_soon()
+    changed(journey, active())
+    journey.do(LookAgain())
+    assert journey.state.phase is Phase.WALKING
+
+
+def test_what_has_become_unsafe_elsewhere_becomes_a_request() -> None:
+    journey = walking()
+    changed(journey, active().model_copy(update={"obstacles": (Obstacle.SCHEDULE,)}))
+    journey.do(LookAgain())
+    assert journey.state.manual_reasons == ("schedule",)
+    journey.do(CancelNow())
+    journey.do(ConfirmCancel())
+    assert journey.state.outcome is Outcome.MANUAL_CANCELLATION_REQUESTED
+
+
+def test_who_has_gone_past_a_pause_is_not_sent_back_to_it() -> None:
+    journey = paused()
+    journey.do(GoOn())
+    longer = {"name": "paused", "pause": {"start": "2026-11-01", "end": "2027-01-24"}}
+    changed(journey, in_state(longer))
+    journey.do(LookAgain())
+    assert journey.state.phase is Phase.WALKING
+
+
+def test_a_change_that_makes_no_difference_to_the_walk_changes_nothing() -> None:
+    journey = at_offer()
+    before = journey.state
+    changed(journey, active(metadata={"seats": 3}))
+    journey.do(LookAgain())
+    assert journey.state is before

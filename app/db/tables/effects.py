@@ -13,7 +13,10 @@ class Effect(Table, table=True):
     """One change. Its id is the idempotency key at the provider."""
 
     __tablename__ = "effects"
-    __table_args__ = (Index(None, "status", "requested_at"),)  # what is still pending, oldest first
+    __table_args__ = (
+        Index(None, "status", "requested_at"),  # what is still pending, oldest first
+        Index(None, "app_id", "customer_id", "subscription_id"),  # what was promised, customer by customer
+    )
 
     id: str = Field(primary_key=True)  # eff_…
     app_id: str = Field(foreign_key="environments.app_id")

@@ -16,6 +16,7 @@ class CancelSession(Table, table=True):
     __table_args__ = (
         Index(None, "app_id", "created_at", "id"),  # the list, newest first, by cursor
         Index(None, "app_id", "customer_id", "created_at"),  # a customer's history
+        Index(None, "app_id", "subscription_id"),  # what a vendor's webhook names
         Index(None, "link_id", "browser_sha256"),  # the way back of the browser that exchanged the link
         Index(None, "phase", "last_seen_at"),  # the sweep of idle sessions
     )

@@ -45,9 +45,19 @@ def upgrade() -> None:
     )
     op.create_index("ix_inbound_events_expires_at", "inbound_events", ["expires_at"])
     op.add_column("effects", sa.Column("ended_at", Moment))
+    op.create_index(
+        "ix_effects_app_id_customer_id_subscription_id",
+        "effects",
+        ["app_id", "customer_id", "subscription_id"],
+    )
+    op.create_index(
+        "ix_cancel_sessions_app_id_subscription_id", "cancel_sessions", ["app_id", "subscription_id"]
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_cancel_sessions_app_id_subscription_id", table_name="cancel_sessions")
+    op.drop_index("ix_effects_app_id_customer_id_subscription_id", table_name="effects")
     op.drop_column("effects", "ended_at")
     op.drop_table("inbound_events")
     op.drop_table("connections")

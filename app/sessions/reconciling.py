@@ -1,0 +1,193 @@
+"""Holds what was done here against what the billing system has: when it tells of a change, and when a merchant asks.
+
+What a webhook says is not believed: the subscription is read back. Nothing is changed at the provider.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlmodel import Session
+
+from app.core.billing import ProviderUnavailable, parse_change
+from app.core.commands import LookAgain
+from app.core.direct import DirectSubscription
+from app.core.drift import Difference, Promise, differences
+from app.core.errors import InvalidInput
+from app.core.session import advance
+from app.core.world import read_world
+from app.db import outbox
+from app.db.tables.accounts import Environment
+from app.db.tables.effects import Effect
+from app.sessions import queries
+from app.sessions.ports import SessionPorts
+from app.sessions.records import EFFECT_JOB, record
+from app.sessions.service import is_over, standing_of
+
+MOST_AT_ONCE: Final = 20  # subscriptions of one webhook
+PAGE: Final = 100
+_PATIENCE_S: Final = 20.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A subscription that was dealt with here, and whose it is."""
+
+    customer_id: str
+    subscription_id: str
+
+
+START: Final = Known("", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One subscription of which something is not as promised; or `trouble`: why it could not be looked at."""
+
+    known: Known
+    differences: tuple[Difference, ...] = ()
+    trouble: str | None = None
+
+
+# --- The billing system tells of a change -----------------------------------------------------------------------------
+
+
+async def work_on(ports: SessionPorts, job: outbox.Job) -> None:
+    """The worker's handler of a verified webhook: `subject_id` is the App ID, the payload names ids and nothing else.
+
+    Raises outbox.RetryLater while the billing system does not answer.
+    """
+    named = job.payload
+    known = await ports.database.read(
+        _known, job.subject_id, named.get("subscription_ids", ()), named.get("customer_ids", ())
+    )
+    for one in known:
+        try:
+            found = await _look(ports, job.subject_id, one)
+        except (ProviderUnavailable, InvalidInput, TimeoutError) as error:
+            raise outbox.RetryLater(str(error) or "The billing system did not answer in time.") from None
+        now = ports.clock.now()
+        await ports.database.write(_take_in, ports, job.subject_id, one, found, now)
+
+
+def _known(
+    db: Session, app_id: str, subscription_ids: Sequence[str], customer_ids: Sequence[str]
+) -> list[Known]:
+    """Those of the named subscriptions that there is anything of here."""
+    rows = queries.list_known_subscriptions(
+        db,
+        app_id=app_id,
+        subscription_ids=subscription_ids[:MOST_AT_ONCE],
+        customer_ids=customer_ids[:MOST_AT_ONCE],
+        limit=MOST_AT_ONCE,
+    )
+    return [Known(customer_id, subscription_id) for customer_id, subscription_id in rows]
+
+
+async def _look(ports: SessionPorts, app_id: str, known: Known) -> DirectSubscription | None:
+    environment = await ports.database.read(_environment, app_id)
+    async with asyncio.timeout(_PATIENCE_S):
+        provider = ports.billing_of(environment, customer=None, subscriptions=())
+        return await provider.find_subscription(known.customer_id, known.subscription_id)
+
+
+def _environment(db: Session, app_id: str) -> Environment:
+    return db.get_one(Environment, app_id)
+
+
+def _take_in(
+    db: Session,
+    ports: SessionPorts,
+    app_id: str,
+    known: Known,
+    found: DirectSubscription | None,
+    now: datetime,
+) -> None:
+    """Let everything that rests on this subscription know: changes under way, open sessions, what was done before."""
+    effects = queries.list_changes_of(
+        db, app_id=app_id, customer_id=known.customer_id, subscription_id=known.subscription_id
+    )
+    for effect in effects:
+        if effect.status == "pending":
+            outbox.bring_forward(db, kind=EFFECT_JOB, subject_id=effect.id, due_at=now)
+    for difference in differences(tuple(_promises(effects)), found, now):
+        effect = next(effect for effect in effects if effect.id == difference.effect_id)
+        if effect.ended_at is None:
+            effect.ended_at = now
+            _log.warning("effect %s no longer holds at the provider: %s", effect.id, difference.drift)
+    if found is not None:
+        _refresh_sessions(db, ports, app_id, known, found, now)
+
+
+def _refresh_sessions(
+    db: Session, ports: SessionPorts, app_id: str, known: Known, found: DirectSubscription, now: datetime
+) -> None:
+    """Show whoever is in the middle of a walk what is true now; nobody is asked to begin anew."""
+    rows = queries.list_open_sessions(
+        db, app_id=app_id, customer_id=known.customer_id, subscription_id=known.subscription_id
+    )
+    for row in rows:
+        if is_over(row, now) or not row.snapshot:
+            continue
+        world = read_world(row.snapshot)
+        if world.find_subscription(found.id) == found:
+            continue
+        row.snapshot = world.with_subscription(found).to_json()
+        standing = standing_of(db, queries.owned(db, row), now)
+        decision = advance(standing.walk, standing.state, LookAgain())
+        if decision.state is not standing.state:
+            record(db, row, standing.walk, standing.state, decision, holder=ports.holder)
+
+
+# --- A merchant asks --------------------------------------------------------------------------------------------------
+
+
+async def compare(
+    ports: SessionPorts, *, app_id: str, since: datetime, after: Known = START
+) -> tuple[list[Finding], int, Known | None]:
+    """Hold a page of subscriptions with promises made since then against the provider.
+
+    Returns what is not as promised, how many subscriptions were looked at, and where the next page begins (None behind
+    the end). Raises InvalidInput where billing is not connected.
+    """
+    promised = await ports.database.read(_promised, app_id, since, after)
+    findings = [finding for each in promised if (finding := await _compare_one(ports, app_id, *each))]
+    last = promised[-1][0] if len(promised) == PAGE else None
+    return findings, len(promised), last
+
+
+async def _compare_one(
+    ports: SessionPorts, app_id: str, known: Known, promises: Sequence[Promise]
+) -> Finding | None:
+    try:
+        found = await _look(ports, app_id, known)
+    except (ProviderUnavailable, TimeoutError) as error:
+        return Finding(known, trouble=str(error) or "The billing system did not answer in time.")
+    drifted = differences(promises, found, ports.clock.now())
+    return Finding(known, tuple(drifted)) if drifted else None
+
+
+def _promised(
+    db: Session, app_id: str, since: datetime, after: Known
+) -> list[tuple[Known, tuple[Promise, ...]]]:
+    pairs = queries.list_promised(
+        db, app_id=app_id, since=since, after=(after.customer_id, after.subscription_id), limit=PAGE
+    )
+    found = []
+    for customer_id, subscription_id in pairs:
+        effects = queries.list_changes_of(
+            db, app_id=app_id, customer_id=customer_id, subscription_id=subscription_id
+        )
+        recent = [effect for effect in effects if effect.requested_at >= since]
+        found.append((Known(customer_id, subscription_id), tuple(_promises(recent))))
+    return found
+
+
+def _promises(effects: Sequence[Effect]) -> Iterator[Promise]:
+    for effect in effects:
+        if effect.status == "applied" and effect.applied_at is not None:
+            yield Promise(effect.id, parse_change(effect.change), effect.applied_at)
