@@ -37,6 +37,7 @@ class HistoryShape(Shape):
     days_since_last_pause: Count | None = None
     days_since_last_discount: Count | None = None
     paused_by_us: bool = False
+    days_left_of_break: Count | None = None
     trial_extensions: Count = 0
 
     def at(self, now: datetime) -> History:
@@ -52,6 +53,9 @@ class HistoryShape(Shape):
             last_discount_at=discounted_at,
             last_by_kind={kind: moment for kind, moment in last.items() if moment is not None},
             paused_by_us=self.paused_by_us,
+            break_ends_at=None
+            if self.days_left_of_break is None
+            else now + timedelta(self.days_left_of_break),
             trial_extensions=self.trial_extensions,
         )
 

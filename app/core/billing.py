@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Protocol, Self, assert_never, runtime_checkable
 
@@ -184,12 +185,14 @@ class Preview(Shape):
 class Catalog:
     """The prices and coupons that offers refer to, by id; what the provider does not know is not in it.
 
-    `previews` are those of one customer's subscriptions, by `preview_key`.
+    `previews` are those of one customer's subscriptions, by `preview_key`; `refused` are the changes that it would
+    not take, by the same.
     """
 
     prices: Mapping[str, DirectPrice] = field(default_factory=dict)
     coupons: Mapping[str, DirectCoupon] = field(default_factory=dict)
     previews: Mapping[str, Preview] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()
 
 
 def preview_key(subscription_id: str, change: Change) -> str:
@@ -407,8 +410,9 @@ def is_in_place(change: Change, subscription: DirectSubscription, now: datetime)
         case Uncancel():
             return not is_over and subscription.end is None
         case Discount():
+            price = subscription.price_total()
             discounts = subscription.discounts or ()
-            return any(_is_at_work(given, now) and _is_that(change, given) for given in discounts)
+            return any(_is_at_work(given, now) and _is_that(change, given, price) for given in discounts)
         case Pause(renews_at=datetime() as renews_at):
             return not is_over and _is_same_date(subscription.period_end, renews_at)
         case Pause():
@@ -428,7 +432,7 @@ def _is_at_work(given: DirectDiscount, now: datetime) -> bool:
     return given.is_active(now) or given.is_active(now + CLOCK_TOLERANCE)
 
 
-def _is_that(wanted: Discount, given: DirectDiscount) -> bool:
+def _is_that(wanted: Discount, given: DirectDiscount, price: Money | None) -> bool:
     coupon = given.coupon
     if coupon is None:
         return False
@@ -436,9 +440,18 @@ def _is_that(wanted: Discount, given: DirectDiscount) -> bool:
         return coupon.id == wanted.coupon_id
     if coupon.duration not in (None, wanted.duration):
         return False
+    if wanted.percent_off is not None and coupon.amount_off is not None:
+        return _is_percent_in_money(wanted.percent_off, coupon, price)
     if wanted.percent_off is not None:
         return coupon.percent_off == wanted.percent_off
     return (coupon.amount_off, coupon.currency) == (wanted.amount_off_minor, wanted.currency)
+
+
+def _is_percent_in_money(percent_off: Decimal, coupon: DirectCoupon, price: Money | None) -> bool:
+    """Some providers keep amounts only: then the percent is what it came to on this subscription's price."""
+    if price is None or coupon.currency not in (None, price.currency):
+        return False
+    return coupon.amount_off == price.minor - price.times_percent(percent_off).minor
 
 
 def _is_same_date(given: datetime | None, wanted: datetime) -> bool:

@@ -5,11 +5,12 @@ Pure. Asked when an offer is about to be shown and again right before it is appl
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Self
 
-from app.core.billing import Capability, Catalog
+from app.core.billing import DATE_TOLERANCE, Capability, Catalog
 from app.core.calendar import add_days
 from app.core.direct import (
     Canceled,
@@ -32,8 +33,9 @@ from app.core.flow import (
     RedirectOffer,
     TrialExtensionOffer,
 )
+from app.core.offers import ShownOffer
 from app.core.renewals import is_monthly, is_paid_ahead, next_renewal, price_at
-from app.core.terms import coupon_of, fitting_plans
+from app.core.terms import coupon_of, discount_change, fitting_plans, is_refused, preview_of, saves
 
 NEEDED: Final = {
     OfferKind.DISCOUNT: Capability.DISCOUNT,
@@ -85,6 +87,11 @@ class Blocker(_Named):
     )
     ONLY_ONCE_ON_TRIAL = "only_once_on_trial", "On trial, only a discount of the first charge is offered."
     ON_TRIAL = "on_trial", "A trial cannot be paused."
+    ON_A_BREAK = "on_a_break", "A break that the customer took before is not over yet."
+    RENEWAL_MOVED = (
+        "renewal_moved",
+        "The subscription renews on another day than when the offer was shown.",
+    )
     NOT_MONTHLY = (
         "not_monthly",
         "Only subscriptions billed every month can be paused, and longer ones where the billing provider can move "
@@ -100,6 +107,10 @@ class Blocker(_Named):
     TRIAL_EXTENDED_ALREADY = (
         "trial_extended_already",
         "The trial has been extended as often as the offer allows.",
+    )
+    REFUSED_BY_PROVIDER = (
+        "refused_by_provider",
+        "The billing provider was asked beforehand, and would not take the change.",
     )
 
 
@@ -153,12 +164,25 @@ def eligibility(
         case DiscountOffer():
             found += _discount(offer, subscription, catalog, now)
         case PauseOffer():
-            found += _pause(subscription, capabilities)
+            found += _pause(subscription, history, capabilities, now)
         case PlanChangeOffer():
             found += _plan_change(offer, subscription, catalog)
         case TrialExtensionOffer():
             found += _trial_extension(offer, subscription, history, now)
     return tuple(found)
+
+
+def outdated(shown: ShownOffer, subscription: DirectSubscription, now: datetime) -> tuple[Blocker, ...]:
+    """What makes an offer's figures untrue that were true when it was shown; () while they still hold.
+
+    A break moves the renewal to a day that was counted from the old one: after another renewal it would be paid twice.
+    """
+    before = shown.terms.renews_before
+    if before is None:
+        return ()
+    renews_at = next_renewal(subscription, now)
+    holds = renews_at is not None and abs(renews_at - before) < DATE_TOLERANCE
+    return () if holds else (Blocker.RENEWAL_MOVED,)
 
 
 def automation_blockers(
@@ -241,13 +265,21 @@ def _discount(
     if isinstance(subscription.status, Trial) and coupon.duration not in (None, "once"):
         yield Blocker.ONLY_ONCE_ON_TRIAL
     price = price_at(subscription, next_renewal(subscription, now) or now)
+    change = discount_change(offer, coupon, price)
+    said = preview_of(subscription, change, catalog)
     if price is None:
         yield Blocker.PRICE_UNKNOWN
-    elif coupon.reduce(price).minor >= price.minor:
+    elif coupon.reduce(price).minor >= price.minor or (said is not None and not saves(said)):
         yield Blocker.NO_SAVING
+    if is_refused(subscription, change, catalog):
+        yield Blocker.REFUSED_BY_PROVIDER
 
 
-def _pause(subscription: DirectSubscription, capabilities: Collection[Capability]) -> Iterator[Blocker]:
+def _pause(
+    subscription: DirectSubscription, history: History, capabilities: Collection[Capability], now: datetime
+) -> Iterator[Blocker]:
+    if history.break_ends_at is not None and history.break_ends_at > now:
+        yield Blocker.ON_A_BREAK
     can_move = Capability.MOVE_RENEWAL in capabilities and is_paid_ahead(subscription)
     if not (is_monthly(subscription) or can_move):
         yield Blocker.NOT_MONTHLY
@@ -258,8 +290,11 @@ def _pause(subscription: DirectSubscription, capabilities: Collection[Capability
 def _plan_change(
     offer: PlanChangeOffer, subscription: DirectSubscription, catalog: Catalog
 ) -> Iterator[Blocker]:
-    if not fitting_plans(offer, subscription, catalog):
-        yield Blocker.NO_CHEAPER_PLAN
+    if fitting_plans(offer, subscription, catalog):
+        return
+    asked_nobody = replace(catalog, refused=frozenset())
+    would_fit = fitting_plans(offer, subscription, asked_nobody)
+    yield Blocker.REFUSED_BY_PROVIDER if would_fit else Blocker.NO_CHEAPER_PLAN
 
 
 def _trial_extension(

@@ -67,6 +67,7 @@ class History:
     """What this customer did in earlier sessions here. Counts reach back twelve months, `sessions` over all time.
 
     `last_by_kind`: when an offer of each kind was last accepted. `paused_by_us`: the pause that runs now is ours.
+    `break_ends_at`: until when a break of paid time lasts, during which the subscription is active.
     """
 
     sessions: int = 0
@@ -77,6 +78,7 @@ class History:
     last_discount_at: datetime | None = None
     last_by_kind: Mapping[str, datetime] = field(default_factory=dict)
     paused_by_us: bool = False
+    break_ends_at: datetime | None = None
     trial_extensions: int = 0
 
 

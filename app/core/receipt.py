@@ -260,6 +260,9 @@ def _facts(summary: Summary, *, ends_at: datetime | None, ends_now: bool) -> dic
         "price": price_to_wire(summary.price),
         "nextCharge": charge_to_wire(summary.next_charge),
         "backTo": charge_to_wire(summary.back_to),
+        "renewsBefore": _moment(summary.renews_before),
+        "renewsAt": _moment(summary.renews_at),
+        "tax": summary.tax,
         "resumesAt": _moment(summary.resumes_at),
         "trialEndsAt": _moment(summary.trial_ends_at),
         "endsAt": _moment(ends_at),
@@ -289,7 +292,10 @@ def _moment(at: datetime | None) -> str | None:
 
 
 def summary_in(content: Mapping[str, Any]) -> Summary:
-    """The figures of a receipt's content, to be printed as those of a result page are; its times are not in it."""
+    """The figures of a receipt's content, to be printed as those of a result page are; its times are not in it.
+
+    Members that came later than a receipt are missing in it.
+    """
     facts = content["facts"]
     return Summary(
         plan=content["plan"],
@@ -298,6 +304,9 @@ def summary_in(content: Mapping[str, Any]) -> Summary:
         price=price_from_wire(facts["price"]),
         next_charge=charge_from_wire(facts["nextCharge"]),
         back_to=charge_from_wire(facts["backTo"]),
+        renews_before=_read_moment(facts.get("renewsBefore")),
+        renews_at=_read_moment(facts.get("renewsAt")),
+        tax=facts.get("tax"),
         resumes_at=_read_moment(facts["resumesAt"]),
         trial_ends_at=_read_moment(facts["trialEndsAt"]),
         ends_at=_read_moment(facts["endsAt"]),

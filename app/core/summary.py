@@ -55,6 +55,9 @@ class Summary:
     price: Price | None = None
     next_charge: Charge | None = None
     back_to: Charge | None = None  # the old price, and from when it holds again
+    renews_before: datetime | None = None  # the renewal that a break of paid time has moved to `renews_at`
+    renews_at: datetime | None = None
+    tax: terms.Tax | None = None  # how the prices stand to it; the next charge is with it
     resumes_at: datetime | None = None
     trial_ends_at: datetime | None = None
     ends_at: datetime | None = None
@@ -102,6 +105,9 @@ def promise(shown: ShownOffer, option_id: str | None, plan: str | None, base: Su
         price=shown_price(shown, new_price) if new_price else None,
         next_charge=charge_of((option.next_charge if option else None) or worked_out.next_charge),
         back_to=charge_of(worked_out.back_to),
+        renews_before=worked_out.renews_before if option and option.renews_at else None,
+        renews_at=option.renews_at if option else None,
+        tax=worked_out.tax,
         resumes_at=option.resumes_at if option else None,
         trial_ends_at=worked_out.trial_ends_after,
         requested_at=base.requested_at,

@@ -3,12 +3,22 @@
 Pure maths; whether the offer may be made is eligibility.py's question.
 """
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Literal
 
 from pydantic import ConfigDict
 
-from app.core.billing import Catalog, Change, Discount, Pause, PlanChange, TrialExtension
+from app.core.billing import (
+    Catalog,
+    Change,
+    Discount,
+    Pause,
+    PlanChange,
+    Preview,
+    TrialExtension,
+    preview_key,
+)
 from app.core.calendar import Interval, add_days, add_months
 from app.core.direct import DirectCoupon, DirectPrice, DirectSubscription, Trial
 from app.core.fields import Moment, Percent, Shape
@@ -22,6 +32,8 @@ from app.core.renewals import (
     price_at,
     renewal,
 )
+
+Tax = Literal["included", "added"]
 
 
 class Snapshot(Shape):
@@ -93,8 +105,9 @@ class PauseWindow(Snapshot):
 class Terms(Snapshot):
     """What the customer is shown. Prices are for one interval, all items, less the discounts at work.
 
-    `next_charge` is the next one if the offer is taken; with several options each has its own.
-    `back_to` is the first charge without the discount; None for one that stays for good.
+    Where the provider itself has said what a change comes to, that is shown; `tax` is then how prices stand to it, and
+    what the next charge comes to is with it. `next_charge` is the next one if the offer is taken; with several options
+    each has its own. `back_to` is the first charge without the discount; None for one that stays for good.
     `starts_at` is when a new plan's price begins, `renews_before` the renewal that a pause of paid time moves. Unknown
     prices and dates are None.
     """
@@ -106,6 +119,7 @@ class Terms(Snapshot):
     next_charge: Charge | None = None
     back_to: Charge | None = None
     saving: Saving | None = None
+    tax: Tax | None = None
     starts_at: Moment | None = None
     renews_before: Moment | None = None
     trial_ends_before: Moment | None = None
@@ -162,6 +176,21 @@ def coupon_of(offer: DiscountOffer, catalog: Catalog) -> DirectCoupon | None:
     )
 
 
+def discount_change(offer: DiscountOffer, coupon: DirectCoupon, price_now: Money | None) -> Discount:
+    """What is applied where the offer is taken. An amount off in no currency is in that of the price."""
+    duration = coupon.duration or "once"
+    currency = coupon.currency or (price_now.currency if price_now else None)
+    has_amount = coupon.amount_off is not None and currency is not None
+    return Discount(
+        coupon_id=offer.coupon_id,
+        percent_off=coupon.percent_off,
+        amount_off_minor=coupon.amount_off if has_amount else None,
+        currency=currency if has_amount else None,
+        duration=duration,
+        months=coupon.duration_in_months if duration == "repeating" else None,
+    )
+
+
 def _discount(
     offer: DiscountOffer,
     shared: Terms,
@@ -172,44 +201,75 @@ def _discount(
     coupon = coupon_of(offer, catalog)
     if coupon is None:
         return shared
-    duration, months = coupon.duration or "once", coupon.duration_in_months
-    if duration != "repeating":
-        months = None
-    currency = coupon.currency or (shared.price_now.currency if shared.price_now else None)
-    amount = Money(coupon.amount_off, currency) if coupon.amount_off is not None and currency else None
-    change = Discount(
-        coupon_id=offer.coupon_id,
-        percent_off=coupon.percent_off,
-        amount_off_minor=amount.minor if amount else None,
-        currency=amount.currency if amount else None,
-        duration=duration,
-        months=months,
+    change = discount_change(offer, coupon, shared.price_now)
+    amount = (
+        Money(change.amount_off_minor, change.currency)
+        if change.amount_off_minor is not None and change.currency
+        else None
     )
-    after = coupon.reduce(shared.price_now) if shared.price_now else None
-    charge = Charge(at=renews_at, money=after) if renews_at and after else None
+    said = preview_of(subscription, change, catalog)
+    shared = _as_said(shared, said)
+    after = (said.price_after if said else None) or (
+        coupon.reduce(shared.price_now) if shared.price_now else None
+    )
+    first = (said.next_charge_at if said else None) or renews_at
+    charge = _charge_as_said(first, after, said)
+    saving = Saving(percent=coupon.percent_off, amount=amount, duration=change.duration, months=change.months)
     return shared.model_copy(
         update={
             "price_after": after,
-            "saving": Saving(percent=coupon.percent_off, amount=amount, duration=duration, months=months),
+            "saving": saving,
             "next_charge": charge,
-            "back_to": _back_to(subscription, renews_at, duration, months) if charge else None,
+            "back_to": _back_to(subscription, first, change) if first and after else None,
             "options": (Option(id="discount", change=change, next_charge=charge),),
         }
     )
 
 
-def _back_to(
-    subscription: DirectSubscription, renews_at: datetime | None, duration: str, months: int | None
-) -> Charge | None:
-    if renews_at is None or duration == "forever" or subscription.interval is None:
+def _back_to(subscription: DirectSubscription, renews_at: datetime, change: Discount) -> Charge | None:
+    if change.duration == "forever" or subscription.interval is None:
         return None
-    charges = charges_within(subscription, renews_at, months) if months else 1
+    charges = charges_within(subscription, renews_at, change.months) if change.months else 1
     return _charge(subscription, renewal(subscription, renews_at, charges))
 
 
 def _charge(subscription: DirectSubscription, at: datetime, price: Money | None = None) -> Charge | None:
     money = price_at(subscription, at, price)
     return Charge(at=at, money=money) if money else None
+
+
+# --- What the provider says -----------------------------------------------------------------------
+
+
+def preview_of(subscription: DirectSubscription, change: Change, catalog: Catalog) -> Preview | None:
+    """What the provider itself says that the change comes to; None where it said nothing that can be shown.
+
+    In another currency than the subscription's it cannot be compared with what the customer pays.
+    """
+    said = catalog.previews.get(preview_key(subscription.id, change))
+    if said is None:
+        return None
+    amounts = (said.price_now, said.price_after, said.next_charge, subscription.price_total())
+    return said if len({amount.currency for amount in amounts if amount is not None}) <= 1 else None
+
+
+def is_refused(subscription: DirectSubscription, change: Change, catalog: Catalog) -> bool:
+    """Whether the provider has said that it would not take the change."""
+    return preview_key(subscription.id, change) in catalog.refused
+
+
+def _as_said(shared: Terms, said: Preview | None) -> Terms:
+    if said is None:
+        return shared
+    return shared.model_copy(update={"price_now": said.price_now or shared.price_now, "tax": said.tax})
+
+
+def _charge_as_said(at: datetime | None, price: Money | None, said: Preview | None) -> Charge | None:
+    """The next charge once a change is made; a price without its tax is no charge."""
+    money = said.next_charge if said else None
+    if money is None and not (said is not None and said.tax == "added"):
+        money = price
+    return Charge(at=at, money=money) if at and money else None
 
 
 # --- Pause ----------------------------------------------------------------------------------------
@@ -245,25 +305,25 @@ def _paid_pause(
 ) -> Terms:
     """A break of what is paid for already begins now, and is given back at the end: the renewal moves by as much.
 
-    The customer picks among lengths also where the offer lets them pick a date, for the two dates move together.
+    By as many days, that is: two months from November on have 61 of them, two from February on 59. The customer picks
+    among lengths also where the offer lets them pick a date, so that each is shown with the renewal it leads to.
     """
-    today = now.replace(hour=renews_at.hour, minute=renews_at.minute, second=renews_at.second, microsecond=0)
+    begins_at = now.replace(microsecond=0)
 
-    def later(moment: datetime, count: int) -> datetime:
-        return add_months(moment, count) if offer.unit == "month" else add_days(moment, 7 * count)
-
-    options = tuple(
-        Option(
+    def option(count: int) -> Option:
+        resumes_at = add_months(begins_at, count) if offer.unit == "month" else add_days(begins_at, 7 * count)
+        moved = add_days(renews_at, (resumes_at - begins_at).days)
+        return Option(
             id=f"{count}-{offer.unit}{'s' if count > 1 else ''}",
-            change=Pause(resumes_at=later(today, count), renews_at=later(renews_at, count)),
-            next_charge=_charge(subscription, later(renews_at, count)),
+            change=Pause(resumes_at=resumes_at, renews_at=moved),
+            next_charge=_charge(subscription, moved),
             unit=offer.unit,
             count=count,
-            resumes_at=later(today, count),
-            renews_at=later(renews_at, count),
+            resumes_at=resumes_at,
+            renews_at=moved,
         )
-        for count in range(1, offer.max + 1)
-    )
+
+    options = tuple(option(count) for count in range(1, offer.max + 1))
     return shared.model_copy(update={"options": options, "renews_before": renews_at})
 
 
@@ -284,11 +344,24 @@ def _charges_until(subscription: DirectSubscription, first: datetime, latest: da
 def fitting_plans(
     offer: PlanChangeOffer, subscription: DirectSubscription, catalog: Catalog
 ) -> list[tuple[PlanOption, DirectPrice]]:
-    """The plans that this subscription can move to: known, cheaper, of the same currency and interval."""
+    """The plans that this subscription can move to: known, cheaper, of the same currency and interval, not refused."""
     current = subscription.items[0].price
     found = [(plan, plan.price or catalog.prices.get(plan.price_id)) for plan in offer.plans]
     priced = [(plan, _in_currency_of(current, price)) for plan, price in found if price is not None]
-    return [(plan, price) for plan, price in priced if _is_a_step_down(current, price, subscription)]
+    fitting = [(plan, price) for plan, price in priced if _is_a_step_down(current, price, subscription)]
+    return [(plan, price) for plan, price in fitting if not _is_ruled_out(subscription, price, catalog)]
+
+
+def _is_ruled_out(subscription: DirectSubscription, price: DirectPrice, catalog: Catalog) -> bool:
+    """Whether the provider would not take the change, or says that it saves nothing."""
+    change = PlanChange(price=price)
+    said = preview_of(subscription, change, catalog)
+    return is_refused(subscription, change, catalog) or (said is not None and not saves(said))
+
+
+def saves(said: Preview) -> bool:
+    """False where the provider says that the price would not go down."""
+    return said.price_now is None or said.price_after is None or said.price_after.minor < said.price_now.minor
 
 
 def _in_currency_of(current: DirectPrice, price: DirectPrice) -> DirectPrice:
@@ -314,23 +387,34 @@ def _plan_change(
     renews_at: datetime | None,
 ) -> Terms:
     """The new price holds from the next renewal on; nothing is charged or credited before."""
+    plans = fitting_plans(offer, subscription, catalog)
+    previews = _comparable([preview_of(subscription, PlanChange(price=price), catalog) for _, price in plans])
     quantity = subscription.items[0].quantity
     options = []
-    for plan, price in fitting_plans(offer, subscription, catalog):
+    for (plan, price), said in zip(plans, previews, strict=True):
         total = price.money.times(quantity) if price.money else None
+        own = price_at(subscription, renews_at, total) if renews_at else total
+        then = (said.price_after if said else None) or own
         options.append(
             Option(
                 id=plan.price_id,
                 change=PlanChange(price=price),
-                next_charge=_charge(subscription, renews_at, total) if renews_at else None,
+                next_charge=_charge_as_said((said.next_charge_at if said else None) or renews_at, then, said),
                 name=price.name,
                 tagline=plan.tagline,
                 features=tuple(plan.features),
-                price=price_at(subscription, renews_at, total) if renews_at else total,
+                price=then,
                 list_price=Money(plan.msrp_minor, total.currency) if plan.msrp_minor and total else None,
             )
         )
+    shared = _as_said(shared, previews[0] if previews else None)
     return shared.model_copy(update={"starts_at": renews_at, "options": tuple(options)})
+
+
+def _comparable(previews: Sequence[Preview | None]) -> Sequence[Preview | None]:
+    """What the provider says of each plan, if it says it of all in one manner: else prices could not be compared."""
+    manners = {(said.tax, said.price_now, said.price_after is None) if said else None for said in previews}
+    return previews if len(manners) == 1 else [None] * len(previews)
 
 
 # --- Trial extension ------------------------------------------------------------------------------

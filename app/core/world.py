@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from app.core.billing import Capability, Catalog
+from app.core.billing import Capability, Catalog, Preview
 from app.core.direct import DirectCoupon, DirectCustomer, DirectPrice, DirectSubscription
 from app.core.facts import Facts, History, Scalar, build_facts
 from app.core.flow import FlowDefinition
@@ -32,6 +32,8 @@ class World(BaseModel):
     subscriptions: tuple[DirectSubscription, ...] = ()
     prices: dict[str, DirectPrice] = {}
     coupons: dict[str, DirectCoupon] = {}
+    previews: dict[str, Preview] = {}
+    refused: frozenset[str] = frozenset()
     capabilities: frozenset[Capability] = frozenset()
     history: dict[str, History] = {}
     attributes: dict[str, Scalar] = {}
@@ -40,7 +42,7 @@ class World(BaseModel):
 
     @property
     def catalog(self) -> Catalog:
-        return Catalog(prices=self.prices, coupons=self.coupons)
+        return Catalog(self.prices, self.coupons, self.previews, self.refused)
 
     def find_subscription(self, subscription_id: str | None) -> DirectSubscription | None:
         return next((s for s in self.subscriptions if s.id == subscription_id), None)

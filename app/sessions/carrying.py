@@ -17,11 +17,12 @@ from app.core.billing import (
     parse_change,
 )
 from app.core.direct import DirectSubscription
-from app.core.eligibility import automation_blockers, eligibility
+from app.core.eligibility import automation_blockers, eligibility, outdated
 from app.core.errors import InvalidInput
 from app.core.facts import History
 from app.core.flow import FlowDefinition, Offer
 from app.core.flow_check import offers_of
+from app.core.offers import ShownOffer
 from app.core.world import World, read_world
 from app.db import outbox
 from app.db.tables.accounts import Environment
@@ -185,23 +186,21 @@ def _blockers(task: _Task, found: DirectSubscription, now: datetime) -> Sequence
     change = parse_change(task.effect.change)
     if isinstance(change, Cancel):
         return [str(b) for b in automation_blockers(found, task.history, now)]
-    offer = _offer_of(task)
-    if offer is None:
+    offer, shown = _offer_of(task), task.effect.shown
+    if offer is None or shown is None:
         return ()
-    return [
-        str(blocker)
-        for blocker in eligibility(
-            offer,
-            subscription=found,
-            customer=task.world.customer,
-            history=task.history,
-            capabilities=task.world.capabilities,
-            flow_cooldowns=task.flow.cooldowns,
-            catalog=task.world.catalog,
-            now=now,
-            accepted_in_session=False,
-        )
-    ]
+    against = eligibility(
+        offer,
+        subscription=found,
+        customer=task.world.customer,
+        history=task.history,
+        capabilities=task.world.capabilities,
+        flow_cooldowns=task.flow.cooldowns,
+        catalog=task.world.catalog,
+        now=now,
+        accepted_in_session=False,
+    )
+    return [str(b) for b in (*against, *outdated(ShownOffer.model_validate(shown), found, now))]
 
 
 def _offer_of(task: _Task) -> Offer | None:

@@ -440,17 +440,22 @@ def _pauses(db: Session, *, app_id: str, customer_id: str) -> dict[str, list[Eff
 
 
 def _with_pause(shared: History, effects: Sequence[Effect], now: datetime) -> History:
-    """Add how the subscription's last pause ended: on its date, or by a resumption before it."""
+    """Add how the subscription's last pause ended: on its date, or by a resumption before it.
+
+    During a break of paid time the subscription is active: were it paused then, somebody else would have done that.
+    """
     resumes_at: datetime | None = None
+    is_paid = False
     for effect in effects:
-        if effect.type == "pause":
-            change = parse_change(effect.change)
-            resumes_at = change.resumes_at if isinstance(change, Pause) else resumes_at
+        change = parse_change(effect.change)
+        if isinstance(change, Pause):
+            resumes_at, is_paid = change.resumes_at, change.renews_at is not None
         elif resumes_at is not None and effect.applied_at is not None:
             resumes_at = min(resumes_at, effect.applied_at)
         if resumes_at is not None and effect.type == "pause" and effect.ended_at is not None:
             resumes_at = min(resumes_at, effect.ended_at)  # somebody ended it at the provider
     if resumes_at is None:
         return shared
-    is_running = resumes_at > now
-    return replace(shared, paused_by_us=is_running, last_pause_ended_at=None if is_running else resumes_at)
+    if resumes_at <= now:
+        return replace(shared, last_pause_ended_at=resumes_at)
+    return replace(shared, break_ends_at=resumes_at) if is_paid else replace(shared, paused_by_us=True)

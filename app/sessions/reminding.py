@@ -10,7 +10,7 @@ from sqlmodel import Session
 
 from app.core.billing import Pause, ProviderUnavailable, parse_change
 from app.core.calendar import iso
-from app.core.direct import Paused
+from app.core.direct import DirectSubscription, Paused
 from app.core.errors import InvalidInput
 from app.core.receipt import charge_to_wire, price_to_wire
 from app.core.renewals import price_at
@@ -36,7 +36,7 @@ class _Task:
     session: CancelSession
     environment: Environment
     world: World
-    resumes_at: datetime
+    pause: Pause
     recipient: str
 
 
@@ -70,10 +70,18 @@ async def _still_stands(ports: SessionPorts, task: _Task) -> bool:
             found = await provider.find_subscription(task.effect.customer_id, subscription_id)
     except (ProviderUnavailable, InvalidInput, TimeoutError) as error:
         raise outbox.RetryLater(str(error) or "The billing system did not answer in time.") from None
-    if found is None or not isinstance(found.status, Paused):
-        return False
-    ends_at = found.status.pause.end
-    return ends_at is not None and abs(ends_at - task.resumes_at) <= TOLERANCE
+    return found is not None and _is_as_made(task.pause, found)
+
+
+def _is_as_made(pause: Pause, found: DirectSubscription) -> bool:
+    """Whether the pause ends when it was to, or, of paid time, the renewal is where it moved to."""
+    if pause.renews_at is not None:
+        return found.end is None and _is_about(found.period_end, pause.renews_at)
+    return isinstance(found.status, Paused) and _is_about(found.status.pause.end, pause.resumes_at)
+
+
+def _is_about(found: datetime | None, wanted: datetime) -> bool:
+    return found is not None and abs(found - wanted) <= TOLERANCE
 
 
 def _load(db: Session, effect_id: str, now: datetime) -> _Task | None:
@@ -88,7 +96,7 @@ def _load(db: Session, effect_id: str, now: datetime) -> _Task | None:
     recipient = session.recipient or (world.customer.email if world.customer else None)
     if recipient is None or environment.pause_reminder_days == 0 or queries.is_changed_since(db, effect):
         return None
-    return _Task(effect, session, environment, world, change.resumes_at, recipient)
+    return _Task(effect, session, environment, world, change, recipient)
 
 
 def _write(db: Session, ports: SessionPorts, effect_id: str, now: datetime) -> None:
@@ -109,12 +117,15 @@ def _write(db: Session, ports: SessionPorts, effect_id: str, now: datetime) -> N
 
 def _said(task: _Task, base_url: str) -> Mapping[str, Any]:
     subscription = task.world.find_subscription(task.effect.subscription_id)
-    charged = price_at(subscription, task.resumes_at) if subscription else None
+    resumes_at, renews_at = task.pause.resumes_at, task.pause.renews_at
+    charged_at = renews_at or resumes_at
+    charged = price_at(subscription, charged_at) if subscription else None
     return {
         "plan": plan_of(subscription),
-        "resumes_at": iso(task.resumes_at),
-        "price": price_to_wire(price_of(subscription, task.resumes_at)),
-        "next_charge": charge_to_wire(Charge(task.resumes_at, charged) if charged else None),
+        "resumes_at": iso(resumes_at),
+        "renews_at": iso(renews_at) if renews_at else None,
+        "price": price_to_wire(price_of(subscription, charged_at)),
+        "next_charge": charge_to_wire(Charge(charged_at, charged) if charged else None),
         "reference": reference_of(task.session.id),
         "entry_url": f"{base_url}/cancel/{task.environment.app_id}",
     }

@@ -1,16 +1,21 @@
 """Who may be made which offer, and whose cancellation needs a person: every reason has its case."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from app.core.billing import Capability, Catalog
-from app.core.direct import DirectCoupon, DirectSubscription
-from app.core.eligibility import Blocker, ManualReason, automation_blockers, eligibility
+from app.core.billing import Capability, Catalog, Change, Discount, PlanChange, Preview, preview_key
+from app.core.direct import DirectCoupon, DirectSubscription, Obstacle
+from app.core.eligibility import Blocker, ManualReason, automation_blockers, eligibility, outdated
 from app.core.facts import History
 from app.core.flow import Offer, OfferKind
 from app.core.flow_check import parse_flow
+from app.core.money import Money
+from app.core.offers import present
+from app.core.terms import terms
 from tests.support.subscriptions import NOW, active, day, in_state, on_trial, price
 
 CATALOG = Catalog(
@@ -45,6 +50,7 @@ def blockers(
     lacking: Capability | None = None,
     cooldowns: Mapping[OfferKind, int] | None = None,
     accepted: bool = False,
+    catalog: Catalog = CATALOG,
 ) -> set[Blocker]:
     found = eligibility(
         offer(fields),
@@ -53,7 +59,7 @@ def blockers(
         history=history or History(),
         capabilities=frozenset(Capability) - {lacking},
         flow_cooldowns=cooldowns or {},
-        catalog=CATALOG,
+        catalog=catalog,
         now=NOW,
         accepted_in_session=accepted,
     )
@@ -100,8 +106,10 @@ def test_an_ordinary_subscription_may_be_made_the_offer(
             active(2900, "EUR"),
             {Blocker.NO_SAVING},
         ),
-        (PAUSE, active(every="year"), {Blocker.NOT_MONTHLY}),
-        (PAUSE, active(count=2), {Blocker.NOT_MONTHLY}),
+        (PAUSE, active(every="year"), set()),
+        (PAUSE, active(count=3), set()),
+        (PAUSE, active(every="week"), {Blocker.NOT_MONTHLY}),
+        (PAUSE, active(every="day", count=30), {Blocker.NOT_MONTHLY}),
         (PAUSE, on_trial(), {Blocker.ON_TRIAL}),
         (
             {**LITE, "plans": [{"price_id": "team"}, {"price_id": "old"}, {"price_id": "gone"}]},
@@ -164,6 +172,119 @@ def test_a_tiered_price_cannot_be_discounted_in_figures() -> None:
 def test_what_the_provider_cannot_do_is_not_offered(fields: dict[str, Any], needed: Capability) -> None:
     subscription = on_trial() if fields["kind"] == "trial_extension" else active()
     assert blockers(fields, subscription, lacking=needed) == {Blocker.NOT_SUPPORTED}
+
+
+@pytest.mark.parametrize("subscription", [active(every="year"), active(count=3)])
+def test_time_that_is_paid_for_can_only_pause_where_the_renewal_can_move(
+    subscription: DirectSubscription,
+) -> None:
+    assert blockers(PAUSE, subscription, lacking=Capability.MOVE_RENEWAL) == {Blocker.NOT_MONTHLY}
+    assert blockers(PAUSE, active(), lacking=Capability.MOVE_RENEWAL) == set()
+
+
+def test_nobody_takes_a_break_within_a_break() -> None:
+    yearly = active(every="year")
+    assert blockers(PAUSE, yearly, history=History(break_ends_at=day("2026-12-24"))) == {Blocker.ON_A_BREAK}
+    assert blockers(PAUSE, yearly, history=History(break_ends_at=NOW)) == set()
+    assert blockers(ONCE, yearly, history=History(break_ends_at=day("2026-12-24"))) == set()
+
+
+@pytest.mark.parametrize("obstacle", Obstacle)
+def test_what_only_a_person_may_change_is_neither_offered_nor_cancelled(obstacle: Obstacle) -> None:
+    held = active().model_copy(update={"obstacles": (obstacle,)})
+    for fields in (DISCOUNT, PAUSE, LITE):
+        assert blockers(fields, held) == {Blocker.NEEDS_A_PERSON}
+    assert automation_blockers(held, History(), NOW) == (ManualReason[obstacle.name],)
+
+
+@pytest.mark.parametrize(
+    ("renews", "end", "expected"),
+    [
+        ("2027-07-01", None, ()),
+        ("2027-07-01T20:00:00", None, ()),
+        ("2028-07-01", None, (Blocker.RENEWAL_MOVED,)),
+        ("2027-06-01", None, (Blocker.RENEWAL_MOVED,)),
+        ("2027-07-01", "2027-07-01", (Blocker.RENEWAL_MOVED,)),
+    ],
+)
+def test_a_break_is_not_begun_once_the_renewal_is_another_than_was_shown(
+    renews: str, end: str | None, expected: tuple[Blocker, ...]
+) -> None:
+    shown = present(
+        offer(PAUSE),
+        decision_id="dec_1",
+        placement="stay",
+        subscription=active(every="year", renews="2027-07-01"),
+        customer=None,
+        catalog=CATALOG,
+        facts={},
+        now=NOW,
+    )
+    found = active(every="year", renews=f"{renews}Z" if "T" in renews else renews, end=end)
+    assert outdated(shown, found, NOW) == expected
+
+
+def test_other_offers_do_not_depend_on_the_day_of_the_renewal() -> None:
+    monthly = present(
+        offer(PAUSE),
+        decision_id="dec_1",
+        placement="stay",
+        subscription=active(),
+        customer=None,
+        catalog=CATALOG,
+        facts={},
+        now=NOW,
+    )
+    assert outdated(monthly, active(renews="2027-01-01"), NOW) == ()
+
+
+# --- What the provider said beforehand ------------------------------------------------------------
+
+
+def asked(subscription: DirectSubscription, change: Change, said: Preview | None) -> Catalog:
+    """The catalog once the provider was asked; None: it would not take the change."""
+    key = preview_key(subscription.id, change)
+    if said is None:
+        return replace(CATALOG, refused=frozenset({key}))
+    return replace(CATALOG, previews={key: said})
+
+
+HALF_OFF = Discount(percent_off=Decimal(50), duration="repeating", months=3)
+TO_LITE = PlanChange(price=CATALOG.prices["lite"])
+
+
+def test_what_the_provider_would_not_take_is_not_offered() -> None:
+    refused = asked(active(), HALF_OFF, None)
+    assert blockers(DISCOUNT, active(), catalog=refused) == {Blocker.REFUSED_BY_PROVIDER}
+    assert blockers(ONCE, active(), catalog=refused) == set(), "another discount is another question"
+    other = active().model_copy(update={"id": "sub_2"})
+    assert blockers(DISCOUNT, other, catalog=refused) == set(), "and so is another subscription"
+    assert blockers(LITE, active(), catalog=asked(active(), TO_LITE, None)) == {Blocker.REFUSED_BY_PROVIDER}
+
+
+def test_one_plan_of_several_is_offered_although_another_is_refused() -> None:
+    both = {"kind": "plan_change", "plans": [{"price_id": "lite"}, {"price_id": "mini"}]}
+    mini = price(300, price_id="mini")
+    catalog = replace(asked(active(), TO_LITE, None), prices={**CATALOG.prices, "mini": mini})
+    assert blockers(both, active(), catalog=catalog) == set()
+    shown = terms(offer(both), subscription=active(), catalog=catalog, now=NOW)
+    assert [option.id for option in shown.options] == ["mini"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "change", "expected"),
+    [(DISCOUNT, HALF_OFF, Blocker.NO_SAVING), (LITE, TO_LITE, Blocker.NO_CHEAPER_PLAN)],
+)
+def test_what_saves_nothing_by_the_providers_reckoning_is_not_offered(
+    fields: dict[str, Any], change: Change, expected: Blocker
+) -> None:
+    same = Preview(price_now=Money(3000, "EUR"), price_after=Money(3000, "EUR"))
+    less = Preview(price_now=Money(3000, "EUR"), price_after=Money(2999, "EUR"))
+    assert blockers(fields, active(), catalog=asked(active(), change, same)) == {expected}
+    assert blockers(fields, active(), catalog=asked(active(), change, less)) == set()
+
+
+# --- One at a time --------------------------------------------------------------------------------
 
 
 def test_one_accepted_offer_is_enough_for_a_session() -> None:

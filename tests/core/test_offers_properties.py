@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.billing import Capability, Catalog
+from app.core.billing import Capability, Catalog, Pause
 from app.core.direct import DirectSubscription
 from app.core.eligibility import eligibility
 from app.core.facts import History
@@ -119,11 +119,50 @@ def test_dates_go_forward(subscription: DirectSubscription, fields: dict[str, An
     for option in shown.options:
         if option.resumes_at:
             assert option.next_charge is not None
-            assert end < option.resumes_at <= option.next_charge.at
+            begins = NOW if option.renews_at else end
+            assert begins < option.resumes_at <= option.next_charge.at
     if shown.pause_window:
         assert end < shown.pause_window.earliest <= shown.pause_window.latest
     if shown.trial_ends_after and shown.trial_ends_before:
         assert shown.trial_ends_before < shown.trial_ends_after
+
+
+@st.composite
+def paid_ahead(draw: st.DrawFn) -> DirectSubscription:
+    every, count = draw(st.sampled_from([("year", 1), ("year", 2), ("month", 3), ("month", 6), ("month", 2)]))
+    renews = draw(
+        st.one_of(RENEWALS, st.sampled_from([date(2028, 2, 29), date(2027, 1, 31), date(2026, 11, 30)]))
+    )
+    return active(draw(PRICES), draw(CURRENCIES), every=every, count=count, renews=renews.isoformat())
+
+
+@given(
+    subscription=paid_ahead(),
+    unit=st.sampled_from(["week", "month"]),
+    longest=st.integers(1, 12),
+    is_date=st.booleans(),
+    ago=st.timedeltas(timedelta(0), timedelta(days=20)),
+)
+def test_a_break_of_paid_time_gives_back_exactly_what_it_takes(
+    subscription: DirectSubscription, unit: str, longest: int, is_date: bool, ago: timedelta
+) -> None:
+    offer, now = made({"kind": "pause", "unit": unit, "max": longest, "resume_date": is_date}), NOW - ago
+    shown = terms(offer, subscription=subscription, catalog=Catalog(), now=now)
+    before = subscription.period_end
+    assert before is not None
+    assert (shown.renews_before, shown.pause_window) == (before, None)
+    assert [option.count for option in shown.options] == list(range(1, longest + 1))
+    for option in shown.options:
+        assert isinstance(option.change, Pause)
+        assert (option.change.resumes_at, option.change.renews_at) == (option.resumes_at, option.renews_at)
+        assert option.resumes_at is not None
+        assert option.renews_at is not None
+        away = option.resumes_at - now
+        assert timedelta(0) <= option.renews_at - before - away < timedelta(seconds=1)
+        assert option.renews_at.timetz() == before.timetz()
+        assert option.next_charge is not None
+        assert option.next_charge.at == option.renews_at > option.resumes_at
+        assert option.next_charge.money == shown.price_now
 
 
 @given(subscription=running(), fields=OFFERS)

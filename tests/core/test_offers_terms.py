@@ -1,10 +1,20 @@
 """What an offer comes to: prices, dates and the exact change, in every kind of currency and rhythm."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from app.core.billing import Catalog, Discount, Pause, PlanChange, TrialExtension
+from app.core.billing import (
+    Catalog,
+    Change,
+    Discount,
+    Pause,
+    PlanChange,
+    Preview,
+    TrialExtension,
+    preview_key,
+)
 from app.core.direct import DirectCoupon, DirectSubscription
 from app.core.flow import Offer
 from app.core.flow_check import parse_flow
@@ -13,6 +23,15 @@ from app.core.terms import Terms, terms
 from tests.support.subscriptions import NOW, active, day, on_trial, price
 
 NOTHING = Catalog()
+CATALOG = Catalog(
+    prices={
+        "lite": price(600, price_id="lite"),
+        "free": price(0, price_id="free"),
+        "team": price(9900, price_id="team"),
+        "yearly": price(600, every="year", price_id="yearly"),
+        "dollars": price(600, "USD", price_id="dollars"),
+    }
+)
 
 
 def offer(**fields: Any) -> Offer:
@@ -190,17 +209,135 @@ def test_a_day_outside_the_window_or_no_day_at_all_is_no_option(text: str) -> No
     assert window.option(text) is None
 
 
-# --- Plan change ----------------------------------------------------------------------------------
+YEARLY = active(29000, every="year", began="2026-02-28", renews="2027-02-28")
 
-CATALOG = Catalog(
-    prices={
-        "lite": price(600, price_id="lite"),
-        "free": price(0, price_id="free"),
-        "team": price(9900, price_id="team"),
-        "yearly": price(600, every="year", price_id="yearly"),
-        "dollars": price(600, "USD", price_id="dollars"),
+
+def test_a_break_of_paid_time_begins_now_and_moves_the_renewal_by_as_many_days() -> None:
+    shown = worked_out(offer(kind="pause", max=3), YEARLY)
+    assert shown.renews_before == day("2027-02-28")
+    assert [(option.id, option.resumes_at, option.renews_at) for option in shown.options] == [
+        ("1-month", day("2026-12-21T10:00"), day("2027-03-30")),  # 30 days
+        ("2-months", day("2027-01-21T10:00"), day("2027-04-30")),  # 61
+        ("3-months", day("2027-02-21T10:00"), day("2027-05-31")),  # 92
+    ]
+    assert all(option.next_charge.at == option.renews_at for option in shown.options if option.next_charge)
+    assert {option.next_charge.money for option in shown.options if option.next_charge} == {
+        Money(29000, "EUR")
     }
+
+
+@pytest.mark.parametrize(
+    ("subscription", "unit", "renews"),
+    [
+        (active(every="year", renews="2028-02-29"), "month", "2028-03-30"),
+        (active(every="year", renews="2028-02-29"), "week", "2028-03-07"),
+        (active(every="year", renews="2027-01-31"), "month", "2027-03-02"),
+        (active(count=3, renews="2026-11-30"), "month", "2026-12-30"),
+        (active(count=3, renews="2026-11-30"), "week", "2026-12-07"),
+        (active(every="year", renews="2026-11-22"), "month", "2026-12-22"),
+    ],
 )
+def test_a_moved_renewal_at_the_ends_of_months(
+    subscription: DirectSubscription, unit: str, renews: str
+) -> None:
+    shown = worked_out(offer(kind="pause", unit=unit, max=1), subscription)
+    assert [option.renews_at for option in shown.options] == [day(renews)]
+
+
+def test_of_paid_time_a_length_is_picked_also_where_others_pick_a_date() -> None:
+    made = offer(kind="pause", max=2, resume_date=True)
+    assert worked_out(made, YEARLY).pause_window is None
+    assert [option.id for option in worked_out(made, YEARLY).options] == ["1-month", "2-months"]
+    assert worked_out(made, active()).pause_window is not None
+
+
+def test_a_break_costs_the_discount_that_ends_before_the_moved_renewal() -> None:
+    half = {"coupon": {"percentOff": 50}, "end": "2027-03-15"}
+    shown = worked_out(
+        offer(kind="pause", max=1), active(every="year", renews="2027-02-28", discounts=[half])
+    )
+    assert shown.price_now == Money(1450, "EUR")
+    [option] = shown.options
+    assert option.next_charge is not None
+    assert option.next_charge.money == Money(2900, "EUR")
+
+
+# --- What the provider says -----------------------------------------------------------------------
+
+
+def said(change: Change, **figures: Any) -> Catalog:
+    given = {
+        name: Money(value, "EUR") if isinstance(value, int) else value for name, value in figures.items()
+    }
+    return Catalog(CATALOG.prices, {}, {preview_key("sub_1", change): Preview(**given)})
+
+
+HALF_OFF = Discount(percent_off=Decimal(50), duration="once")
+TO_LITE = PlanChange(price=price(600, price_id="lite"))
+
+
+def test_a_discount_is_shown_as_the_provider_reckons_it() -> None:
+    catalog = said(
+        HALF_OFF,
+        price_now=2437,
+        price_after=1218,
+        next_charge=1450,
+        next_charge_at=day("2026-12-03"),
+        tax="added",
+    )
+    shown = worked_out(discount(percent=50, duration="once"), active(), catalog)
+    assert (shown.price_now, shown.price_after, shown.tax) == (
+        Money(2437, "EUR"),
+        Money(1218, "EUR"),
+        "added",
+    )
+    assert shown.next_charge is not None
+    assert (shown.next_charge.at, shown.next_charge.money) == (day("2026-12-03"), Money(1450, "EUR"))
+    assert shown.back_to is not None
+    assert shown.back_to.at == day("2027-01-03")
+    [option] = shown.options
+    assert (option.change, option.next_charge) == (HALF_OFF, shown.next_charge)
+
+
+def test_what_the_provider_does_not_say_is_worked_out_here() -> None:
+    shown = worked_out(discount(percent=50, duration="once"), active(), said(HALF_OFF, tax="included"))
+    plain = worked_out(discount(percent=50, duration="once"), active())
+    assert shown.tax == "included"
+    assert shown.model_copy(update={"tax": None}) == plain
+
+
+def test_a_price_without_its_tax_is_no_charge() -> None:
+    shown = worked_out(discount(percent=50, duration="once"), active(), said(HALF_OFF, tax="added"))
+    assert shown.price_after == Money(1450, "EUR")
+    assert shown.next_charge is None
+    assert shown.until == day("2027-01-01")
+
+
+def test_another_currency_than_the_customers_is_not_shown() -> None:
+    dollars = Money(1000, "USD")
+    catalog = said(HALF_OFF, price_now=dollars, price_after=dollars, next_charge=dollars, tax="added")
+    plain = worked_out(discount(percent=50, duration="once"), active())
+    assert worked_out(discount(percent=50, duration="once"), active(), catalog) == plain
+
+
+def test_a_plan_is_shown_as_the_provider_reckons_it() -> None:
+    catalog = said(TO_LITE, price_now=3451, price_after=714, next_charge=714, tax="included")
+    shown = worked_out(plans("lite"), active(), catalog)
+    [option] = shown.options
+    assert (shown.price_now, option.price, shown.tax) == (Money(3451, "EUR"), Money(714, "EUR"), "included")
+    assert option.next_charge is not None
+    assert (option.next_charge.at, option.next_charge.money) == (day("2026-12-01"), Money(714, "EUR"))
+    assert option.change == TO_LITE
+
+
+def test_plans_are_compared_in_one_reckoning() -> None:
+    catalog = said(TO_LITE, price_now=3451, price_after=714, tax="included")
+    assert worked_out(plans("lite", "free"), active(), catalog) == worked_out(
+        plans("lite", "free"), active(), CATALOG
+    )
+
+
+# --- Plan change ----------------------------------------------------------------------------------
 
 
 def plans(*ids: str, **fields: Any) -> Offer:

@@ -183,9 +183,9 @@ def test_a_random_order_is_the_sessions_own_and_stays() -> None:
         ([MORE_TIME, BREAK], active(), "break"),
         ([MORE_TIME, HALF], on_trial(started="2026-11-01"), "more-time"),
         ([{**HALF, "when": {"attribute": "vip", "op": "exists"}}, LITE], active(), "lite"),
-        ([BREAK, TALK], active(every="year"), "talk"),
+        ([BREAK, TALK], active(every="week"), "talk"),
         ([MORE_TIME, GUIDE, TALK], active(), "guide"),
-        ([BREAK, MORE_TIME], active(every="year"), None),
+        ([BREAK, MORE_TIME], active(every="week"), None),
     ],
 )
 def test_the_first_eligible_offer_is_shown(

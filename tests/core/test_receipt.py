@@ -3,20 +3,23 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from app.core import receipt
-from app.core.billing import Capability
+from app.core.billing import Capability, Discount, Preview, preview_key
 from app.core.commands import ConfirmCancel, Keep, ResumeNow, UndoCancel
+from app.core.money import Money
 from app.core.receipt import Frame, Merchant, ReceiptStatus
 from app.core.state import Pending
 from app.core.summary import Summary
 from tests.core.test_session_moves import at_confirm, canceled, ending_soon, paused
 from tests.core.walks import BREAK, CONFIRM, HALF, LITE, MORE_TIME, TALK, Journey, flow, offer, world
-from tests.support.subscriptions import NOW, active, in_state, on_trial
+from tests.support.subscriptions import NOW, active, day, in_state, on_trial
 
+YEARLY_BREAK = {**BREAK, "id": "yearly-break"}
 FRAME = Frame(
     receipt_id="rcp_1",
     merchant=Merchant("Northwind Notes", "app_test_1", "test", "help@northwind.example"),
@@ -36,6 +39,8 @@ def ended(journey: Journey, asked: Pending | None = None) -> dict[str, Any]:
 def taken(made: dict[str, Any], option: str | None) -> tuple[Journey, Pending]:
     """An offer accepted, and in hand."""
     subscription = on_trial(started="2026-11-01") if made is MORE_TIME else active()
+    if made is YEARLY_BREAK:
+        subscription = active(every="year", renews="2027-07-01")
     journey = Journey(flow(offer(made), CONFIRM), world(subscription))
     journey.accept(option)
     assert journey.state.pending is not None
@@ -81,6 +86,7 @@ def test_a_cancellation_that_ended_at_once_says_so() -> None:
     [
         (HALF, None, "discount", {"priceBefore", "price", "nextCharge", "backTo"}),
         (BREAK, "2-months", "pause", {"resumesAt", "nextCharge"}),
+        (YEARLY_BREAK, "2-months", "pause", {"resumesAt", "nextCharge", "renewsBefore", "renewsAt"}),
         (LITE, "price_lite", "plan_change", {"newPlan", "priceBefore", "price", "nextCharge"}),
         (MORE_TIME, None, "trial_extension", {"trialEndsAt", "nextCharge"}),
     ],
@@ -168,6 +174,39 @@ def test_the_figures_read_back_as_they_were() -> None:
     assert summary.price.money == shown.terms.options[0].price
     assert summary.reference == content["reference"] == "LW-1-"
     assert receipt.summary_in(ended(canceled())).undo_until is not None
+
+
+def test_a_break_of_paid_time_reads_back_with_both_renewals() -> None:
+    journey, asked = taken(YEARLY_BREAK, "2-months")
+    journey.settle()
+    summary = receipt.summary_in(json.loads(json.dumps(ended(journey, asked))))
+    assert (summary.renews_before, summary.renews_at) == (day("2027-07-01"), day("2027-08-31"))
+    assert summary.next_charge is not None
+    assert summary.next_charge.at == summary.renews_at
+    assert summary.resumes_at is not None
+    assert summary.resumes_at < summary.renews_at
+
+
+def test_how_prices_stand_to_tax_is_kept() -> None:
+    change = Discount(percent_off=Decimal(50), duration="repeating", months=3)
+    said = Preview(price_after=Money(1450, "EUR"), next_charge=Money(1740, "EUR"), tax="added")
+    seen = world(active(), previews={preview_key("sub_1", change): said})
+    journey = Journey(flow(offer(HALF), CONFIRM), seen)
+    journey.accept()
+    asked = journey.state.pending
+    journey.settle()
+    content = ended(journey, asked)
+    assert content["facts"]["tax"] == "added"
+    assert receipt.summary_in(content).tax == "added"
+
+
+def test_a_receipt_of_before_reads_without_what_came_later() -> None:
+    journey, asked = taken(BREAK, "2-months")
+    journey.settle()
+    content = ended(journey, asked)
+    later = ("renewsBefore", "renewsAt", "tax")
+    old = {**content, "facts": {k: v for k, v in content["facts"].items() if k not in later}}
+    assert receipt.summary_in(old) == receipt.summary_in(content)
 
 
 def test_every_receipt_is_plain_json_with_the_same_names() -> None:
