@@ -3,11 +3,12 @@
 import argparse
 import time
 
-from tests.bench import footprint, paint, report, servers, weight
+from tests.bench import footprint, hanging, paint, report, servers, weight
 
 PARTS = {
     "ratios": servers.against_bare,
     "growth": servers.against_few_rows,
+    "hanging": hanging.measure,
     "weight": weight.weigh,
     "paint": paint.measure,
     "footprint": footprint.measure,

@@ -14,6 +14,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.main import create_app
 from app.settings import Smtp, WorkerPlace
+from demo.billing.faults import Faults
 from demo.billing.seed import seed, subscriptions_of
 from demo.billing.service import create_app as create_billing
 from demo.billing.store import Store
@@ -68,7 +69,7 @@ def outside() -> ASGIApp:
             for one in subscriptions_of(LIKE, now)
         ]
         store.put_customer("test", {**customer, "id": known_as}, subscriptions)
-    billing = create_billing(store, key=BILLING_KEY)
+    billing = create_billing(store, key=BILLING_KEY, faults=Faults())
     endpoint = Litestar([customer_data])
 
     async def doors(scope: Scope, receive: Receive, send: Send) -> None:

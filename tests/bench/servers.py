@@ -50,7 +50,7 @@ def against_bare() -> None:
     for kind in databases.KINDS:
         rows = []
         with (
-            _room(kind) as room,
+            open_room(kind) as room,
             room.side("leavewell", "ours", rows=SMALL) as ours,
             room.side("front", "front", rows=SMALL) as front,
             room.side("bare", "bare", rows=SMALL) as bare,
@@ -70,7 +70,7 @@ def against_few_rows() -> None:
     for kind in databases.KINDS:
         rows = []
         with (
-            _room(kind) as room,
+            open_room(kind) as room,
             room.side("leavewell", "large", rows=LARGE) as large,
             room.side("leavewell", "small", rows=SMALL) as small,
         ):
@@ -91,7 +91,7 @@ def against_few_rows() -> None:
 
 
 @contextmanager
-def _room(kind: str) -> Iterator[Room]:
+def open_room(kind: str) -> Iterator[Room]:
     """The folder of a run as the tests have it, in it a database with the walked session."""
     postgres.SETTINGS.update(DURABLE)
     run.begin()
