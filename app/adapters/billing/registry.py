@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from importlib import import_module
 
 from app.adapters.addresses import BadUrl, parse_url
-from app.adapters.billing.connection import Connection, CredentialField, Mode, ProviderKind, Snapshot
+from app.adapters.billing.connection import (
+    API_BASE,
+    Connection,
+    CredentialField,
+    Mode,
+    ProviderKind,
+    Snapshot,
+)
 from app.adapters.clock import Clock
 from app.adapters.http import OutboundHttp
 from app.adapters.standard_webhooks import BadSecret, check_secrets
@@ -39,6 +46,67 @@ PROVIDERS: Mapping[str, ProviderKind] = {
                     is_required=False,
                 ),
             ),
+        ),
+        ProviderKind(
+            name="paddle",
+            label="Paddle",
+            module="app.adapters.billing.paddle",
+            credential_fields=(
+                CredentialField(
+                    "api_key",
+                    "API key",
+                    "pdl_live_apikey_…, or pdl_sdbx_apikey_… of a sandbox account for test.",
+                    is_secret=True,
+                ),
+                CredentialField(
+                    "webhook_secret",
+                    "Webhook secret",
+                    "pdl_ntfset_… of the notification destination; while you change it, the new and the old one with "
+                    "a space between.",
+                    is_secret=True,
+                    is_required=False,
+                ),
+                API_BASE,
+            ),
+            most_at_once=8,  # Paddle takes 240 calls a minute from an address
+            has_inbound=True,
+        ),
+        ProviderKind(
+            name="chargebee",
+            label="Chargebee",
+            module="app.adapters.billing.chargebee",
+            credential_fields=(
+                CredentialField(
+                    "site",
+                    "Site",
+                    "The first part of your Chargebee address: acme, or acme-test for a test site.",
+                ),
+                CredentialField(
+                    "api_key", "API key", "A full-access key of that site: live_… or test_….", is_secret=True
+                ),
+                CredentialField(
+                    "webhook_user",
+                    "Webhook user name",
+                    "What the webhook in Chargebee is protected with.",
+                    is_required=False,
+                ),
+                CredentialField(
+                    "webhook_password",
+                    "Webhook password",
+                    "While you change it, the new and the old one with a space between.",
+                    is_secret=True,
+                    is_required=False,
+                ),
+                CredentialField(
+                    "cancel_reason_code",
+                    "Cancellation reason code",
+                    "Needed only where your site demands a reason code: one of its codes.",
+                    is_required=False,
+                ),
+                API_BASE,
+            ),
+            most_at_once=10,
+            has_inbound=True,
         ),
         ProviderKind(
             name="demo",

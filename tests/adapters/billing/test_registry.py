@@ -11,7 +11,9 @@ from tests.support.clock import FakeClock
 
 DIRECT = {"action_url": "https://example.com/hook", "action_secret": new_secret()}
 DEMO = {"base_url": "http://127.0.0.1:8001", "api_key": "key"}
-GOOD = {"direct": DIRECT, "demo": DEMO}
+PADDLE = {"api_key": "pdl_" + "sdbx_apikey_" + "0" * 26 + "_" + "1" * 22 + "_abc"}
+CHARGEBEE = {"site": "acme-test", "api_key": "test_" + "1" * 24}
+GOOD = {"direct": DIRECT, "demo": DEMO, "paddle": PADDLE, "chargebee": CHARGEBEE}
 
 
 @pytest.mark.parametrize("name", list(PROVIDERS))
