@@ -162,6 +162,7 @@ def session_ports_of(ports: Ports) -> SessionPorts:
         holder=new_worker_name(),
         base_url=ports.settings.base_url,
         lease_s=ports.settings.lease_s,
+        places=ports.places,
     )
 
 
@@ -171,7 +172,9 @@ def worker_of(ports: Ports) -> Worker:
     database, clock, vault, signer = ports.database, ports.clock, ports.vault, ports.signer
     base_url = ports.settings.base_url
     mails = MailPorts(database, clock, vault, ports.mailer, ports.renderer)
-    verifications = VerifyPorts(database, clock, ports.http, vault, signer, base_url, mails)
+    verifications = VerifyPorts(
+        database, clock, ports.http, vault, signer, base_url, mails, places=ports.places
+    )
     return Worker(
         database,
         clock,

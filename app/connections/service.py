@@ -8,50 +8,64 @@ from typing import cast
 from sqlmodel import Session
 
 from app.adapters.billing import registry
-from app.adapters.billing.connection import Mode, Snapshot
+from app.adapters.billing.connection import Mode, ProviderKind, Snapshot
+from app.adapters.billing.registry import PROVIDERS
 from app.adapters.clock import Clock
 from app.adapters.http import OutboundHttp
+from app.adapters.places import Places
 from app.adapters.vault import SealBroken, Vault
+from app.connections import health
 from app.connections.customer_data import BREAKER_FAILURES, BREAKER_REST
-from app.core.billing import BillingProvider, Capability
+from app.connections.guard import GuardedBilling, Watch
+from app.core.billing import Account, BillingProvider, Capability
 from app.core.direct import DirectCustomer, DirectSubscription
 from app.core.errors import FieldError, InvalidInput
+from app.db.database import Database
 from app.db.tables.accounts import Environment
 
 
 def connect(
     environment: Environment,
     *,
+    database: Database,
     vault: Vault,
     http: OutboundHttp,
     clock: Clock,
+    places: Places,
     customer: DirectCustomer | None = None,
     subscriptions: Sequence[DirectSubscription] = (),
 ) -> BillingProvider:
-    """The environment's billing system, ready to be asked. What the merchant sent along is all that `direct` can see.
+    """The environment's billing system, guarded: asked by few at once, and not while it is left alone.
 
-    Raises InvalidInput for a connection that was never finished, or that no secret of ours opens any more.
+    For one caller and what he is busy with; what the merchant sent along is all that `direct` can see. Raises
+    InvalidInput for a connection that was never finished, or that no secret of ours opens any more.
     """
-    try:
-        config = config_of(environment, vault)
-    except SealBroken:
-        message = "Sealed with a secret that LEAVEWELL_SECRET no longer has."
-        raise InvalidInput(fields=[FieldError("provider_config", message)]) from None
-    return registry.connect(
-        environment.provider,
-        config,
-        http=http,
-        clock=clock,
-        mode=cast("Mode", environment.mode),
-        snapshot=Snapshot(customer, tuple(subscriptions)),
-    )
+    config = _opened(environment, vault)
+    provider = _adapter(environment, config, http, clock, Snapshot(customer, tuple(subscriptions)))
+    kind = PROVIDERS[environment.provider]
+    place = places.at(f"{environment.app_id} {kind.name}", most=kind.most_at_once)
+    watch = Watch(environment.app_id, database, vault, clock, place, secrets_in(kind, config))
+    return GuardedBilling(provider, watch)
+
+
+def adapter_of(
+    environment: Environment, *, vault: Vault, http: OutboundHttp, clock: Clock
+) -> BillingProvider:
+    """The billing system without its guard: for what asks it nothing. Raises InvalidInput as `connect` does."""
+    return _adapter(environment, _opened(environment, vault), http, clock, Snapshot())
 
 
 def capabilities(
     environment: Environment, *, vault: Vault, http: OutboundHttp, clock: Clock
 ) -> frozenset[Capability]:
     """What the connected billing system can do; asks it nothing. Raises InvalidInput as `connect` does."""
-    return connect(environment, vault=vault, http=http, clock=clock).capabilities
+    return adapter_of(environment, vault=vault, http=http, clock=clock).capabilities
+
+
+def secrets_in(kind: ProviderKind, config: Mapping[str, str]) -> tuple[str, ...]:
+    """What is secret of the values of its fields."""
+    names = (field.name for field in kind.credential_fields if field.is_secret)
+    return tuple(value for name in names if (value := config.get(name)))
 
 
 def config_of(environment: Environment, vault: Vault) -> dict[str, str]:
@@ -63,14 +77,26 @@ def config_of(environment: Environment, vault: Vault) -> dict[str, str]:
 
 
 def save(
-    db: Session, vault: Vault, *, app_id: str, provider: str, config: Mapping[str, str], now: datetime
+    db: Session,
+    vault: Vault,
+    *,
+    app_id: str,
+    provider: str,
+    config: Mapping[str, str],
+    now: datetime,
+    account: Account | None = None,
 ) -> Environment:
-    """Keep how the environment's billing system is reached, sealed. Raises InvalidInput, naming the field."""
+    """Keep how the environment's billing system is reached, sealed; and who answers there, where that was asked.
+
+    From its commit on the new credentials are used, and the old ones until then. Raises InvalidInput, naming the field.
+    """
     given = {name: value for name, value in config.items() if value}
     registry.check_config(provider, given)
     environment = db.get_one(Environment, app_id)
     environment.provider = provider
     environment.provider_config = vault.seal(json.dumps(given, sort_keys=True))
+    db.flush()
+    health.begin_anew(db, app_id=app_id, account=account, now=now)
     return environment
 
 
@@ -85,3 +111,24 @@ def count_customer_data(db: Session, *, app_id: str, has_failed: bool, now: date
     environment.customer_data_failures += 1
     if environment.customer_data_failures >= BREAKER_FAILURES:
         environment.customer_data_skip_until = now + BREAKER_REST
+
+
+def _opened(environment: Environment, vault: Vault) -> dict[str, str]:
+    try:
+        return config_of(environment, vault)
+    except SealBroken:
+        message = "Sealed with a secret that LEAVEWELL_SECRET no longer has."
+        raise InvalidInput(fields=[FieldError("provider_config", message)]) from None
+
+
+def _adapter(
+    environment: Environment, config: Mapping[str, str], http: OutboundHttp, clock: Clock, snapshot: Snapshot
+) -> BillingProvider:
+    return registry.connect(
+        environment.provider,
+        config,
+        http=http,
+        clock=clock,
+        mode=cast("Mode", environment.mode),
+        snapshot=snapshot,
+    )

@@ -15,6 +15,7 @@ class MailKind(StrEnum):
     PAUSE_REMINDER = "pause_reminder"
     MANUAL_NOTICE = "manual_notice"
     REQUEST_RECEIVED = "request_received"
+    CONNECTION_REFUSED = "connection_refused"
     TEST = "test"
 
 
@@ -36,6 +37,7 @@ SUBJECT_FIELDS: Final[Mapping[MailKind, frozenset[str]]] = MappingProxyType(
         MailKind.PAUSE_REMINDER: frozenset({"brand", "plan", "day", "reference"}),
         MailKind.MANUAL_NOTICE: frozenset({"brand", "reference"}),
         MailKind.REQUEST_RECEIVED: frozenset({"brand", "reference"}),
+        MailKind.CONNECTION_REFUSED: frozenset({"brand"}),
         MailKind.TEST: frozenset({"brand"}),
     }
 )

@@ -209,7 +209,7 @@ def _back_to(charge: Charge, pen: Pen, zone: str | None) -> Fact:
     return Fact(label, pen.t("facts.from", day=pen.formats.short_day(by_clocks_of(zone, charge.at))))
 
 
-# --- Pauses, requests, tests --------------------------------------------------------------------------------------
+# --- Pauses, requests, connections, tests -----------------------------------------------------------------------------
 
 
 def _pause_reminder(data: Mapping[str, Any], pen: Pen) -> Letter:
@@ -285,6 +285,22 @@ def _request_received(data: Mapping[str, Any], pen: Pen) -> Letter:
     )
 
 
+def _connection_refused(data: Mapping[str, Any], pen: Pen) -> Letter:
+    app_id = str(data["app_id"])
+    return Letter(
+        pen.t("mail.connection_refused.title"),
+        facts=(
+            Fact(pen.t("mail.connection_refused.rows.provider"), _name(data["provider"])),
+            Fact(pen.t("mail.connection_refused.rows.app_id"), app_id),
+            pen.at(pen.t("mail.connection_refused.rows.refused_at"), parse_moment(data["refused_at"])),
+        ),
+        said={
+            "reason": lines_of(str(data["reason"])),
+            "command": f"leavewell setup provider {app_id} {_name(data['provider'])} …",
+        },
+    )
+
+
 def _test(data: Mapping[str, Any], pen: Pen) -> Letter:
     return Letter(pen.t("mail.test.title"))
 
@@ -296,6 +312,7 @@ _WRITERS: Final[Mapping[MailKind, Callable[[Mapping[str, Any], Pen], Letter]]] =
     MailKind.PAUSE_REMINDER: _pause_reminder,
     MailKind.MANUAL_NOTICE: _manual_notice,
     MailKind.REQUEST_RECEIVED: _request_received,
+    MailKind.CONNECTION_REFUSED: _connection_refused,
     MailKind.TEST: _test,
 }
 

@@ -1,11 +1,12 @@
 """What a session needs of the outside: handed in once, by the server and by the worker alike."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from app.adapters.clock import Clock
 from app.adapters.http import OutboundHttp
+from app.adapters.places import Places
 from app.adapters.vault import Vault
 from app.connections import service as connections
 from app.core.billing import BillingProvider
@@ -31,6 +32,7 @@ class SessionPorts:
     holder: str
     base_url: str  # where customers find this installation; no slash at its end
     lease_s: float = 15.0
+    places: Places = field(default_factory=Places)  # the process's: how many ask one billing system at once
 
     @property
     def patience_s(self) -> float:
@@ -44,15 +46,17 @@ class SessionPorts:
         customer: DirectCustomer | None,
         subscriptions: Sequence[DirectSubscription],
     ) -> BillingProvider:
-        """The environment's billing system, which may have to be told what is known of a customer.
+        """The environment's billing system, which may have to be told what is known of a customer; for one caller.
 
         Raises InvalidInput where the connection is not finished, or no longer valid.
         """
         return connections.connect(
             environment,
+            database=self.database,
             vault=self.vault,
             http=self.http,
             clock=self.clock,
+            places=self.places,
             customer=customer,
             subscriptions=subscriptions,
         )

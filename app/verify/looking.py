@@ -13,6 +13,7 @@ from sqlmodel import Session
 
 from app.adapters.clock import Clock
 from app.adapters.http import OutboundHttp
+from app.adapters.places import Places
 from app.adapters.signing import Signer
 from app.adapters.vault import SealBroken, Vault
 from app.connections import service as connections
@@ -63,6 +64,7 @@ class VerifyPorts:
     base_url: str
     mail: MailPorts
     failing: Failing = field(default_factory=Failing)
+    places: Places = field(default_factory=Places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,14 @@ async def _ask_billing(ports: VerifyPorts, order: _Order, *, attempts: int) -> t
 
 async def _find(ports: VerifyPorts, environment: Environment, address: str) -> tuple[Found, ...]:
     """Who has the address and a subscription that is not over."""
-    provider = connections.connect(environment, vault=ports.vault, http=ports.http, clock=ports.clock)
+    provider = connections.connect(
+        environment,
+        database=ports.database,
+        vault=ports.vault,
+        http=ports.http,
+        clock=ports.clock,
+        places=ports.places,
+    )
     if Capability.FIND_BY_EMAIL not in provider.capabilities:  # it was disconnected since
         raise ProviderUnavailable("The billing system cannot find customers by their address.")
     customers = await provider.find_customers_by_email(address)

@@ -6,6 +6,7 @@ from litestar.di import NamedDependency, Provide
 from app.adapters.clock import Clock
 from app.adapters.http import OutboundHttp
 from app.adapters.mail import Mailer
+from app.adapters.places import Places
 from app.adapters.signing import Signer
 from app.adapters.vault import Vault
 from app.db.database import Database
@@ -21,7 +22,18 @@ class Ports:
     one, cannot be asked for by itself).
     """
 
-    __slots__ = ("assets", "clock", "database", "http", "mailer", "renderer", "settings", "signer", "vault")
+    __slots__ = (
+        "assets",
+        "clock",
+        "database",
+        "http",
+        "mailer",
+        "places",
+        "renderer",
+        "settings",
+        "signer",
+        "vault",
+    )
 
     def __init__(
         self,
@@ -45,6 +57,7 @@ class Ports:
         self.mailer = mailer  # None: no mail can be sent
         self.renderer = renderer
         self.assets = assets
+        self.places = Places()
 
 
 def ports_of(state: State) -> Ports:

@@ -227,6 +227,13 @@ REMINDER = {
     "reference": "LW-3F0C-B51D",
 }
 
+REFUSED = {
+    "app_id": "app_3f0cb51d7a2e4c6890ab12cd",
+    "provider": "stripe",
+    "reason": "Stripe does not accept the key: it may not write subscriptions <rak_subscription_write>.",
+    "refused_at": "2026-11-21T08:58:12Z",
+}
+
 
 def codes() -> Iterator[Shown]:
     data = {"code": "048213", "minutes": 10, "asked_at": ASKED}
@@ -257,6 +264,16 @@ def receipts() -> Iterator[Shown]:
     undo = {"undoUntil": "2026-12-01T00:00:00Z", "facts": ENDS}
     yield receipt("receipt-undo", content(**undo))
     yield receipt("receipt-undo-utc", content(**undo, timeZone=None))
+    moved = {
+        "renewsBefore": "2027-06-17T00:00:00Z",
+        "renewsAt": "2027-08-17T00:00:00Z",
+        "resumesAt": "2027-01-21T09:00:00Z",
+        "nextCharge": charge("2027-08-17T00:00:00Z", 29000),
+    }
+    for status in STATUSES:
+        yield receipt(f"receipt-break-{status}", content("pause", status, facts=moved))
+    taxed = {**FACTS["discount"]["facts"], "tax": "included"}
+    yield receipt("receipt-with-tax", content("discount", facts=taxed))
     yield receipt("receipt-ended", content(facts={"endsNow": True}))
     yield receipt("receipt-ends-at-once", content(status="requested", facts={"endsNow": True}))
     yield receipt(
@@ -280,6 +297,12 @@ def receipts() -> Iterator[Shown]:
 def others() -> Iterator[Shown]:
     yield Shown("pause-reminder", MailKind.PAUSE_REMINDER, REMINDER)
     yield Shown("pause-reminder-entry", MailKind.PAUSE_REMINDER, {**REMINDER, "entry_url": f"{BASE}/app_1"})
+    paid = {
+        "plan": "Pro yearly",
+        "renews_at": "2027-08-17T00:00:00Z",
+        "next_charge": charge("2027-08-17T00:00:00Z", 29000),
+    }
+    yield Shown("pause-reminder-paid", MailKind.PAUSE_REMINDER, {**REMINDER, **paid})
     yield Shown("pause-reminder-bare", MailKind.PAUSE_REMINDER, {"resumes_at": "2026-11-24T00:00:00Z"})
     shop = {"recipient": "help@northwind.example"}
     yield Shown("manual-notice", MailKind.MANUAL_NOTICE, NOTICE, **shop)
@@ -293,6 +316,10 @@ def others() -> Iterator[Shown]:
     asked = {"reference": "LW-77AA-0B1C", "requested_at": "2026-11-21T08:58:12Z", "page_url": None}
     yield Shown("request-received", MailKind.REQUEST_RECEIVED, asked)
     yield Shown("request-received-page", MailKind.REQUEST_RECEIVED, {**asked, "page_url": PAGE})
+    yield Shown("connection-refused", MailKind.CONNECTION_REFUSED, REFUSED, **shop)
+    yield Shown(
+        "connection-refused-long", MailKind.CONNECTION_REFUSED, {**REFUSED, "reason": "x" * 500}, **shop
+    )
     yield Shown("test", MailKind.TEST, {})
 
 
