@@ -36,13 +36,14 @@ def _card(drawing: Drawing, shown: ShownOffer) -> sc.OfferCard:
             return sc.PauseCard(
                 price=shown_price(shown, terms.price_now),
                 options=tuple(
-                    sc.PauseOption(o.id, o.unit, o.count, o.resumes_at)
+                    sc.PauseOption(o.id, o.unit, o.count, o.resumes_at, o.renews_at)
                     for o in terms.options
                     if o.unit and o.count and o.resumes_at
                 ),
                 earliest=window.earliest if window else None,
                 latest=window.latest if window else None,
                 chosen=chosen,
+                renews_before=terms.renews_before,
             )
         case OfferKind.PLAN_CHANGE:
             return sc.PlanChangeCard(
@@ -51,6 +52,7 @@ def _card(drawing: Drawing, shown: ShownOffer) -> sc.OfferCard:
                 tiles=tuple(_tile(shown, option) for option in terms.options),
                 starts_at=terms.starts_at,
                 chosen=chosen,
+                tax=terms.tax,
             )
         case OfferKind.TRIAL_EXTENSION:
             before, after = terms.trial_ends_before, terms.trial_ends_after
@@ -84,6 +86,7 @@ def _discount(drawing: Drawing, shown: ShownOffer) -> sc.DiscountCard:
         price_after=after,
         next_charge=charge_of(terms.next_charge),
         back_to=charge_of(terms.back_to),
+        tax=terms.tax,
     )
 
 

@@ -232,12 +232,21 @@ _TONES: Final[dict[ReceiptStatus, sc.Tone]] = {
 
 
 def _by_own_days(facts: sc.Facts, zone: str | None) -> sc.Facts:
-    """Charges on the days that the customer's calendar has, as the times beside them."""
+    """Charges and renewals on the days that the customer's calendar has, as the times beside them."""
 
     def own(charge: sc.Charge | None) -> sc.Charge | None:
         return replace(charge, at=by_clocks_of(zone, charge.at)) if charge else None
 
-    return replace(facts, next_charge=own(facts.next_charge), back_to=own(facts.back_to))
+    def day(at: datetime | None) -> datetime | None:
+        return by_clocks_of(zone, at) if at else None
+
+    return replace(
+        facts,
+        next_charge=own(facts.next_charge),
+        back_to=own(facts.back_to),
+        renews_before=day(facts.renews_before),
+        renews_at=day(facts.renews_at),
+    )
 
 
 def _contacts(merchant: dict[str, Any]) -> tuple[sc.Link, ...]:

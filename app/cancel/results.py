@@ -66,6 +66,8 @@ def draw_result(drawing: Drawing) -> sc.Screen:
         subscription and subscription.is_scheduled_to_end(drawing.walk.now)
     ):
         kind = "canceled_now"
+    if outcome is Outcome.PAUSE_ACCEPTED and facts.renews_at is not None:
+        kind = "pause_of_paid_time"
     words = drawing.wording.result(kind, facts)
     waiting = outcome is Outcome.MANUAL_CANCELLATION_REQUESTED
     plain = outcome in (Outcome.KEPT, Outcome.SUPPORT_REQUESTED, Outcome.REDIRECTED)

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from markupsafe import Markup
 
-from app.core import summary
+from app.core import summary, terms
 from app.core.money import Money
 
 # --- Parts ----------------------------------------------------------------------------------------
@@ -19,6 +19,7 @@ from app.core.money import Money
 Price = summary.Price
 Charge = summary.Charge
 Facts = summary.Summary
+Tax = terms.Tax
 Tone = Literal["done", "waiting", "plain"]
 _NO_FACTS = Facts()
 
@@ -116,6 +117,7 @@ class DiscountCard:
     months: int | None = None
     next_charge: Charge | None = None
     back_to: Charge | None = None
+    tax: Tax | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +126,15 @@ class PauseOption:
     unit: Literal["week", "month"]
     count: int
     resumes_at: datetime
+    renews_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PauseCard:
-    """Either `options`, or the days between which the customer picks a date (`option` is then ISO)."""
+    """Either `options`, or the days between which the customer picks a date (`option` is then ISO).
+
+    With `renews_before` the time is paid for already: the break begins now, and that renewal moves to an option's own.
+    """
 
     template: ClassVar[str] = "cancel/offers/pause.html"
     price: Price | None = None
@@ -136,6 +142,7 @@ class PauseCard:
     earliest: datetime | None = None
     latest: datetime | None = None
     chosen: str | None = None
+    renews_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +163,7 @@ class PlanChangeCard:
     price: Price | None = None
     starts_at: datetime | None = None
     chosen: str | None = None
+    tax: Tax | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ ResultKind = Literal[
     "kept",
     "discount_accepted",
     "pause_accepted",
+    "pause_of_paid_time",
     "plan_switched",
     "trial_extended",
     "support_requested",
@@ -77,7 +78,12 @@ class Wording:
 
     def _args(self, facts: Facts) -> dict[str, str]:
         """Return every argument a sentence may name; empty is what its caller knows it does not name."""
-        days = {"ends": facts.ends_at, "resumes": facts.resumes_at, "trial_ends": facts.trial_ends_at}
+        days = {
+            "ends": facts.ends_at,
+            "resumes": facts.resumes_at,
+            "renews": facts.renews_at,
+            "trial_ends": facts.trial_ends_at,
+        }
         return {
             "brand": self.brand,
             "plan": facts.plan or self.copy.t("words.subscription"),

@@ -18,6 +18,12 @@ from app.web.formats import Formats, zone_of
 from app.web.richtext import rich_text
 
 LONGEST_NAME: Final = 200
+_DAYS: Final = (
+    ("ends", "endsAt"),
+    ("resumes", "resumesAt"),
+    ("renews", "renewsAt"),
+    ("trial_ends", "trialEndsAt"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +120,16 @@ def receipt_words(content: Mapping[str, Any], pen: Pen) -> tuple[str, str]:
     kind, status, facts, zone = content["type"], content["status"], content["facts"], content["timeZone"]
     is_over = status == ReceiptStatus.CONFIRMED and (facts["endsNow"] or not facts["endsAt"])
     manner = "over" if kind == ReceiptType.CANCELLATION and is_over else status
+    if kind == ReceiptType.PAUSE and status == ReceiptStatus.CONFIRMED and facts.get("renewsAt"):
+        manner = "moved"
     args = {
         "brand": pen.brand,
         "plan": _name(content["plan"]) or pen.t("words.subscription"),
         "new_plan": _name(facts["newPlan"]) or pen.t("words.new_plan"),
     }
-    for name, key in (("ends", "endsAt"), ("resumes", "resumesAt"), ("trial_ends", "trialEndsAt")):
-        args[name] = pen.formats.day(by_clocks_of(zone, parse_moment(facts[key]))) if facts[key] else ""
+    for name, key in _DAYS:
+        at = _moment(facts.get(key))
+        args[name] = pen.formats.day(by_clocks_of(zone, at)) if at else ""
 
     def said(part: str) -> str:
         own = f"receipt.{kind}.{manner}.{part}"
@@ -180,6 +189,8 @@ def _receipt_facts(content: Mapping[str, Any], pen: Pen) -> tuple[Fact, ...]:
         Fact(t("facts.price"), pen.price(known.price)) if known.price else None,
         Fact(t("facts.next_charge"), pen.charge(known.next_charge, zone)) if known.next_charge else None,
         _back_to(known.back_to, pen, zone) if known.back_to else None,
+        _renewal(known.renews_before, known.renews_at, pen, zone),
+        Fact(t("facts.tax"), t(f"facts.tax_{known.tax}")) if known.tax else None,
         pen.at(t("facts.resumes"), known.resumes_at, zone, is_strong=True) if known.resumes_at else None,
         pen.at(t("facts.trial_ends"), known.trial_ends_at, zone, is_strong=True)
         if known.trial_ends_at
@@ -209,6 +220,19 @@ def _back_to(charge: Charge, pen: Pen, zone: str | None) -> Fact:
     return Fact(label, pen.t("facts.from", day=pen.formats.short_day(by_clocks_of(zone, charge.at))))
 
 
+def _renewal(
+    before: datetime | None, after: datetime | None, pen: Pen, zone: str | None = None
+) -> Fact | None:
+    """A renewal that has moved, and from where."""
+    if after is None:
+        return None
+    day = pen.formats.short_day(by_clocks_of(zone, after))
+    if before is None:
+        return Fact(pen.t("facts.renews"), day)
+    was = pen.formats.short_day(by_clocks_of(zone, before))
+    return Fact(pen.t("facts.renews"), pen.t("facts.instead_of", day=day, before=was))
+
+
 # --- Pauses, requests, connections, tests -----------------------------------------------------------------------------
 
 
@@ -219,21 +243,24 @@ def _pause_reminder(data: Mapping[str, Any], pen: Pen) -> Letter:
         data.get("reference"),
     )
     charge, price = charge_from_wire(data.get("next_charge")), price_from_wire(data.get("price"))
+    renews_at = _moment(data.get("renews_at"))
     rows = [
         Fact(pen.t("facts.plan"), plan) if plan else None,
         Fact(pen.t("facts.resumes"), pen.formats.day(resumes_at), is_strong=True),
+        _renewal(None, renews_at, pen),
         Fact(pen.t("facts.price"), pen.price(price)) if price else None,
         Fact(pen.t("facts.next_charge"), pen.charge(charge)) if charge else None,
         Fact(pen.t("facts.reference"), reference) if reference else None,
     ]
     day = pen.formats.short_day(resumes_at)
     return Letter(
-        pen.t("mail.pause_reminder.title", day=day),
+        pen.t("mail.pause_reminder.title_paid" if renews_at else "mail.pause_reminder.title", day=day),
         facts=tuple(row for row in rows if row is not None),
         said={
             "plan": plan or pen.t("words.subscription"),
             "day": day,
             "amount": pen.formats.money(charge.money) if charge else None,
+            "renews": pen.formats.short_day(renews_at) if renews_at else None,
             "entry_url": data.get("entry_url"),
         },
         subject=_present(plan=plan, day=day, reference=reference),

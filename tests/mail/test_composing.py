@@ -212,6 +212,8 @@ def test_names_and_addresses_of_every_script_arrive() -> None:
         ("receipt-cancellation-requested", "We have your cancellation (LW-3F0C-B51D)"),
         ("receipt-pause-confirmed", "Your subscription is paused (LW-3F0C-B51D)"),
         ("pause-reminder", "Your subscription starts again on 24 November 2026"),
+        ("pause-reminder-paid", "Your break ends on 24 November 2026"),
+        ("receipt-break-confirmed", "Your break has begun (LW-3F0C-B51D)"),
         ("manual-notice", "Cancellation to carry out (LW-77AA-0B1C)"),
         ("request-received", "We have your cancellation request (LW-77AA-0B1C)"),
         ("not-found", "No subscription under this address"),
@@ -220,6 +222,19 @@ def test_names_and_addresses_of_every_script_arrive() -> None:
 )
 def test_a_subject_is_short_and_says_what_it_is_about(name: str, subject: str) -> None:
     assert wire(GALLERY[name])["Subject"] == subject
+
+
+def test_who_has_paid_already_is_told_of_no_charge_at_the_end_of_a_break() -> None:
+    said = " ".join(GALLERY["pause-reminder-paid"].text().split())
+    assert "Nothing is charged then: your time is paid for until 17 August 2027." in said
+    assert "is charged." not in said
+    assert "$290.00 on 17 August 2027" in said
+
+
+def test_the_receipt_of_a_break_names_both_renewals() -> None:
+    said = " ".join(GALLERY["receipt-break-confirmed"].text().split())
+    assert "17 August 2027 instead of 17 June 2027" in said
+    assert "Your renewal has moved to Tuesday, 17 August 2027, and nothing is charged until then." in said
 
 
 def test_no_code_stands_in_a_subject_that_lock_screens_and_servers_show() -> None:

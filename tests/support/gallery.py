@@ -191,6 +191,8 @@ def discounts() -> Iterator[Shown]:
     yield step("offer-discount-once", offer(once, "discount", accept="Take $5.00 off"))
     forever = replace(card, duration="forever", months=None, back_to=None)
     yield step("offer-discount-forever", offer(forever, "discount"))
+    yield step("offer-discount-plus-tax", offer(replace(card, tax="added"), "discount"))
+    yield step("offer-discount-with-tax", offer(replace(card, tax="included"), "discount"))
 
 
 def pauses() -> Iterator[Shown]:
@@ -212,6 +214,24 @@ def pauses() -> Iterator[Shown]:
     )
 
 
+def breaks() -> Iterator[Shown]:
+    """Pauses of time that is paid for."""
+    yearly = sc.Price(usd(29000), "year")
+    options = tuple(
+        sc.PauseOption(
+            f"{count}-months", "month", count, day(count - 1 or 12, 21, year), day(6 + count, 17, 2027)
+        )
+        for count, year in ((1, 2026), (2, 2027), (3, 2027))
+    )
+    card = sc.PauseCard(yearly, options, renews_before=day(6, 17, 2027))
+    lead = "Your notes stay where they are."
+    yield step("offer-break", offer(card, "pause", title="Take a break, and keep your year?", body=lead))
+    missing = wrong(("option", t("errors.option.pause")))
+    yield step("offer-break-error", offer(card, "pause"), errors=missing)
+    yield step("offer-break-one", offer(replace(card, options=options[1:2]), "pause"))
+    yield step("offer-break-plain", offer(replace(card, price=None, options=options[:1]), "pause"))
+
+
 def plan_changes() -> Iterator[Shown]:
     lite = sc.PlanTile(
         "lite", "Lite", LITE, "For a few notes a week", ("500 notes", "Two devices", "Search"), usd(1200)
@@ -225,6 +245,7 @@ def plan_changes() -> Iterator[Shown]:
     missing = wrong(("option", t("errors.option.plan")))
     yield step("offer-plan-error", offer(card, "plan_change"), errors=missing)
     yield step("offer-plan-one", offer(replace(card, tiles=(lite,)), "plan_change"))
+    yield step("offer-plan-plus-tax", offer(replace(card, tax="added"), "plan_change"))
 
 
 def other_offers() -> Iterator[Shown]:
@@ -324,6 +345,15 @@ def results() -> Iterator[Shown]:
             "Pro", price=HALF, next_charge=charge, back_to=sc.Charge(day(3, 1, 2027), usd(2900))
         ),
         "pause_accepted": sc.Facts("Pro", resumes_at=day(2, 1, 2027)),
+        "pause_of_paid_time": sc.Facts(
+            "Pro yearly",
+            next_charge=sc.Charge(day(8, 17, 2027), usd(29000)),
+            renews_before=day(6, 17, 2027),
+            renews_at=day(8, 17, 2027),
+            resumes_at=day(1, 21, 2027),
+            done_at=day(11, 21),
+            reference=REFERENCE,
+        ),
         "plan_switched": sc.Facts(new_plan="Lite", price=LITE, next_charge=sc.Charge(day(12, 1), usd(900))),
         "trial_extended": sc.Facts(
             "Pro", trial_ends_at=day(12, 12), next_charge=sc.Charge(day(12, 12), usd(2900))
@@ -489,6 +519,9 @@ def receipt(kind: str, status: str, **changes: Any) -> dict[str, Any]:
             "price": None,
             "nextCharge": None,
             "backTo": None,
+            "renewsBefore": None,
+            "renewsAt": None,
+            "tax": None,
             "resumesAt": None,
             "trialEndsAt": None,
             "endsAt": None,
@@ -557,6 +590,16 @@ BREAK = {
     "facts": {"resumesAt": "2027-02-01T00:00:00Z"},
     "offer": shown_offer("pause", "Take a break instead?", "Your notes stay where they are."),
 }
+MOVED = {
+    "plan": "Pro yearly",
+    "facts": {
+        "nextCharge": charge_wire("2027-08-17T23:30:00Z", 29000),
+        "renewsBefore": "2027-06-17T23:30:00Z",
+        "renewsAt": "2027-08-17T23:30:00Z",
+        "resumesAt": "2027-01-21T14:03:00Z",
+    },
+    "offer": shown_offer("pause", "Take a break, and keep your year?", "Your notes stay where they are."),
+}
 GOES_ON = {"facts": {"price": price_wire(2900), "nextCharge": charge_wire("2026-12-01T23:30:00Z", 2900)}}
 # What a receipt of each type says beside its times: done, and not done.
 RECEIPTS: dict[ReceiptType, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -590,6 +633,10 @@ def receipts() -> Iterator[Shown]:
         for status in ReceiptStatus:
             content = receipt(kind, status, **said[status is not ReceiptStatus.CONFIRMED])
             yield on_receipt(f"{kind}-{status}", content)
+    for status in ReceiptStatus:
+        yield on_receipt(f"break-{status}", receipt("pause", status, **MOVED))
+    taxed = {**HALVED, "facts": {**HALVED["facts"], "tax": "added"}}
+    yield on_receipt("plus-tax", receipt("discount", "confirmed", **taxed))
     ends = receipt("cancellation", "confirmed", **ENDS, undoUntil="2026-12-01T23:30:00Z")
     yield on_receipt("undo", ends, can_undo=True)
     yield on_receipt("undo-refused", ends, notice=t("receipt.nothing_to_undo"))
@@ -641,6 +688,7 @@ ROOMS: tuple[Callable[[], Iterator[Shown]], ...] = (
     messages,
     discounts,
     pauses,
+    breaks,
     plan_changes,
     other_offers,
     troubles,
