@@ -11,10 +11,10 @@ BIN := .venv/bin
 TEMPLATES := $(wildcard templates demo/shop/templates)
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test reset lint format types contracts bench screenshots simulator check lock setup
+.PHONY: help run install test reset lint format types contracts bench crash-matrix screenshots simulator check lock setup
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Start the demo on 127.0.0.1 (PORT=8000, PROVIDER=demo|direct|stripe|paddle|…)
 	@PORT=$(PORT) PROVIDER=$(PROVIDER) $(BOOTSTRAP) run
@@ -47,6 +47,9 @@ contracts: setup ## Check that imports only go down
 
 bench: setup ## Measure, against a bare handler of the same framework
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+crash-matrix: setup ## Carry out every crash and fault, write docs/crash-matrix.md (ARGS="--vendor stripe")
+	@$(BIN)/python -m tests.crash $(ARGS)
 
 screenshots: setup ## Take the README's pictures anew, from the running demo
 	@$(BIN)/python -m tests.support.screenshots

@@ -9,30 +9,36 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import DEVNULL, Popen
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 from sqlmodel import Session, col, select
 
+from app.adapters.billing import registry
+from app.adapters.clock import SystemClock
+from app.adapters.http import OutboundHttp
 from app.adapters.vault import Vault
 from app.connections import service as connections
+from app.core.billing import Capability
+from app.core.flow import FlowDefinition
 from app.db.database import Database
+from app.db.tables.accounts import Environment
 from app.db.tables.effects import Effect
 from app.db.tables.events import EventRow
 from app.db.tables.outbox import OutboxJob
+from app.db.tables.receipts import Receipt
 from app.db.tables.sessions import CancelSession, SessionOffer
-from app.flows import files
+from app.flows import service as flows
+from app.receipts.service import RECEIPT_JOB
 from app.sessions.records import EFFECT_JOB
 from demo.shop.app import create_shop
 from demo.shop.config import Keys, ShopConfig
-from tests.crash.billing import Billing
+from tests.crash.actions import CANCEL, Action, flow_of
+from tests.crash.billing import Billing, Billings
 from tests.support import server
 from tests.support.clock import FakeClock
 from tests.support.merchant import BILLING_KEY, Merchant, open_merchant
 from tests.support.pages import FROM_A_PAGE, Page, Visitor
-from tests.support.press import press
-
-Provider = Literal["demo", "direct"]
 
 LEASE_S = 2
 DONE_WITHIN_S = 30.0
@@ -40,44 +46,6 @@ SECRET = "qK3vTz81nXw0pLr7YbHc5DfGm2JsAe9UoWiRtV64"
 ACTION_SECRET = "whsec_bGVhdmV3ZWxsLWFjdGlvbnMtb2YtdGVzdHM="
 # What is shown while a change is being made; a cancellation that takes long is told to have been received.
 WAITING = ("One moment, please", "We have your cancellation")
-FLOW = """
-version: 1
-name: Two offers
-steps:
-  - kind: survey
-    id: why
-    reasons:
-      - id: price
-        label: It costs too much
-        offers: [{ kind: discount, id: half-price, percent: 50, duration: repeating, months: 3 }]
-      - id: unused
-        label: I do not use it
-        offers: [{ kind: pause, id: take-a-break, unit: month, max: 3 }]
-  - { kind: confirm, id: confirm, timing: period_end }
-"""
-
-
-@dataclass(frozen=True)
-class Action:
-    """Something a customer asks for: the way there, what billing then calls it, and how the session ends."""
-
-    name: str
-    outcome: str
-    reason: str | None = None
-
-    async def reach(self, visitor: Visitor, page: Page) -> Page:
-        """The screen with the button that asks for it."""
-        if self.reason is None:
-            return await press(visitor, page, "cancel_now")
-        return await press(visitor, page, "continue", {"reason": self.reason})
-
-    async def ask(self, visitor: Visitor, page: Page) -> Page:
-        return await press(visitor, page, "confirm" if self.reason is None else "accept")
-
-
-DISCOUNT = Action("discount", "discount_accepted", reason="price")
-PAUSE = Action("pause", "pause_accepted", reason="unused")
-CANCEL = Action("cancel", "canceled")
 
 
 @dataclass
@@ -86,11 +54,12 @@ class Stage:
 
     database: Database
     merchant: Merchant
-    billing: Billing
+    billings: Billings
     shop_url: str
     folder: Path
     port: int
     _count: int = 0
+    _connected: tuple[str, str] | None = None
     _servers: dict[int, tuple[ExitStack, server.ServerProcess]] = field(default_factory=dict)
 
     @property
@@ -157,37 +126,68 @@ class Stage:
             **more,
         }
 
-    def connect(self, provider: Provider) -> None:
-        config = {"base_url": self.billing.url, "api_key": BILLING_KEY}
-        if provider == "direct":
-            url = f"{self.shop_url}/demo/leavewell/actions"
-            config = {"action_url": url, "action_secret": ACTION_SECRET}
-        self.database.write_sync(_connect, self.merchant, provider, config)
+    # --- The merchant ---
 
-    def new_customer(self) -> tuple[str, str]:
-        """Somebody nobody has seen before: customer and subscription. The address is `<customer>@example.com`."""
+    def capabilities(self, provider: str) -> frozenset[Capability]:
+        return registry.connect(
+            provider, self._config(provider), http=OutboundHttp(), clock=SystemClock(), mode="test"
+        ).capabilities
+
+    def connect(self, provider: str, *, timing: str = "period_end") -> Billing:
+        """Let the merchant's billing be the provider's from now on, and the flow offer all that it can do."""
+        billing = self.billings.of(provider)
+        if self._connected != (provider, timing):
+            able = self.capabilities(provider)
+            flow = flow_of(billing, provider, able, timing)
+            self.database.write_sync(_connect, self.merchant, provider, self._config(provider), flow, able)
+            self._connected = (provider, timing)
+        return billing
+
+    def _config(self, provider: str) -> Mapping[str, str]:
+        if provider != "direct":
+            return self.billings.of(provider).config
+        return {"action_url": f"{self.shop_url}/demo/leavewell/actions", "action_secret": ACTION_SECRET}
+
+    # --- Customers ---
+
+    def new_name(self) -> str:
+        """Of somebody nobody has seen before. The address is `<name>@example.com`."""
         self._count += 1
-        customer_id = f"cus_{self.folder.name}_{self._count}"
-        return customer_id, self.billing.new_customer(customer_id)
+        return f"cus_{self.folder.name.replace('-', '_')}_{self._count}"
 
-    def new_link(self, provider: Provider) -> tuple[str, str]:
-        """A link for a customer nobody has seen before; its path, and the subscription it is about."""
-        customer_id, subscription_id = self.new_customer()
+    def new_link(self, provider: str, customer_id: str) -> str:
+        """A link's path."""
         self.merchant.clock.set(datetime.now(UTC))
         more: dict[str, Any] = {}
         if provider == "direct":
-            more["direct_customer"] = self.billing.customer(customer_id)
-            more["direct_subscriptions"] = self.billing.subscriptions(customer_id)
-        return self.merchant.mint(customer_id, **more), subscription_id
+            billing = self.billings.of(provider)
+            more["direct_customer"] = billing.customer(customer_id)
+            more["direct_subscriptions"] = billing.subscriptions(customer_id)
+        return self.merchant.mint(customer_id, **more)
 
     @asynccontextmanager
-    async def customer(self, provider: Provider) -> AsyncIterator["Customer"]:
-        """A customer on the first screen."""
-        self.connect(provider)
-        link, subscription_id = self.new_link(provider)
+    async def customer(self, provider: str, action: Action = CANCEL) -> AsyncIterator["Customer"]:
+        """A customer on the first screen, with a subscription that the action can be done to."""
+        billing = self.connect(provider, timing=action.timing)
+        name = self.new_name()
+        customer_id, subscription_id = billing.new_customer(name, like=action.like)
+        for earlier in action.before if action.anew else ():
+            async with self._visit(provider, billing, name, customer_id, subscription_id) as before:
+                screen = await earlier.reach(before.visitor, before.page)
+                await earlier.ask(before.visitor, screen)
+                await before.wait_for_result()
+        async with self._visit(provider, billing, name, customer_id, subscription_id) as customer:
+            yield customer
+
+    @asynccontextmanager
+    async def _visit(
+        self, provider: str, billing: Billing, name: str, customer_id: str, subscription_id: str
+    ) -> AsyncIterator["Customer"]:
+        link = self.new_link(provider, customer_id)
         async with self.visitor() as visitor:
             page = await visitor.open(link, headers=FROM_A_PAGE)
-            yield Customer(self, visitor, page, page.path.split("/")[3], subscription_id)
+            session_id = page.path.split("/")[3]
+            yield Customer(self, billing, visitor, page, name, session_id, customer_id, subscription_id)
 
     @asynccontextmanager
     async def visitor(self) -> AsyncIterator[Visitor]:
@@ -201,10 +201,15 @@ class Stage:
 
 @dataclass
 class Customer:
+    """`customer_id` and `subscription_id` are billing's."""
+
     stage: Stage
+    billing: Billing
     visitor: Visitor
     page: Page
+    name: str
     session_id: str
+    customer_id: str
     subscription_id: str
     port: int | None = None
 
@@ -215,7 +220,7 @@ class Customer:
     @property
     def email(self) -> str:
         """What billing says their address is."""
-        return f"{self.subscription_id.removeprefix('sub_')}@example.com"
+        return f"{self.name}@example.com"
 
     def go_to(self, port: int) -> None:
         """From now on another server answers; the cookie goes along, for it knows hosts and no ports."""
@@ -223,6 +228,12 @@ class Customer:
 
     async def reload(self) -> Page:
         return await self.visitor.open(self.address)
+
+    async def come_again(self, provider: str) -> None:
+        """With a link of its own: another session, the same subscription."""
+        link = self.stage.new_link(provider, self.customer_id)
+        self.page = await self.visitor.open(link, headers=FROM_A_PAGE)
+        self.session_id = self.page.path.split("/")[3]
 
     async def wait_for_result(self) -> Page:
         """Look again until it is no longer being worked on, as the page does by itself."""
@@ -232,7 +243,7 @@ class Customer:
         return page
 
     async def wait_until_owed_nothing(self) -> "Found":
-        """What the database says once the worker has put its job away too."""
+        """What the database says once the worker has put its jobs away too."""
         async with asyncio.timeout(DONE_WITHIN_S):
             while (found := self.stage.found(self.session_id)).jobs:  # noqa: ASYNC110 - another process works
                 await asyncio.sleep(0.1)
@@ -241,25 +252,21 @@ class Customer:
 
 @dataclass(frozen=True)
 class Found:
-    """Everything that is on record about one session."""
+    """Everything that is on record about one session; `jobs` are the changes and receipts that are still owed."""
 
     session: CancelSession
     effects: Sequence[Effect]
     offers: Sequence[SessionOffer]
     events: Sequence[str]
+    receipts: Sequence[Receipt]
     jobs: Sequence[OutboxJob]
 
 
 @contextmanager
-def set_up(database: Database, billing: Billing, folder: Path) -> Iterator[Stage]:
+def set_up(database: Database, billings: Billings, folder: Path) -> Iterator[Stage]:
     clock = FakeClock(datetime.now(UTC))
-    merchant = open_merchant(
-        database,
-        clock,
-        billing_url=billing.url,
-        flow=files.load_yaml(FLOW, "flow.yaml"),
-        secrets=(SECRET,),
-    )
+    billing = billings.of("demo")
+    merchant = open_merchant(database, clock, billing_url=billing.url, secrets=(SECRET,))
     keys = Keys(merchant.app_id, merchant.api_key)
     listener = server.listen()
     shop = create_shop(
@@ -275,21 +282,42 @@ def set_up(database: Database, billing: Billing, folder: Path) -> Iterator[Stage
         )
     )
     with server.served(shop, listener) as shop_url:
-        stage = Stage(database, merchant, billing, shop_url, folder, server.free_port())
+        stage = Stage(database, merchant, billings, shop_url, folder, server.free_port())
         try:
             yield stage
         finally:
             stage.close()
 
 
-def _connect(db: Session, merchant: Merchant, provider: str, config: Mapping[str, str]) -> None:
-    vault = Vault(merchant.settings.secrets)
-    now = merchant.clock.now()
-    connections.save(db, vault, app_id=merchant.app_id, provider=provider, config=config, now=now)
+def _connect(
+    db: Session,
+    merchant: Merchant,
+    provider: str,
+    config: Mapping[str, str],
+    flow: FlowDefinition,
+    able: frozenset[Capability],
+) -> None:
+    now = datetime.now(UTC)
+    connections.save(
+        db,
+        Vault(merchant.settings.secrets),
+        app_id=merchant.app_id,
+        provider=provider,
+        config=config,
+        now=now,
+    )
+    organization_id = db.get_one(Environment, merchant.app_id).organization_id
+    flows.publish(db, organization_id=organization_id, definition=flow, capabilities=able, now=now)
 
 
 def _find(db: Session, session_id: str) -> Found:
-    effects = db.exec(select(Effect).where(Effect.session_id == session_id)).all()
+    effects = db.exec(
+        select(Effect).where(Effect.session_id == session_id).order_by(col(Effect.requested_at))
+    ).all()
+    receipts = db.exec(
+        select(Receipt).where(Receipt.session_id == session_id).order_by(col(Receipt.created_at))
+    ).all()
+    owed = [row.id for row in (*effects, *receipts)]
     return Found(
         session=db.get_one(CancelSession, session_id),
         effects=effects,
@@ -300,10 +328,10 @@ def _find(db: Session, session_id: str) -> Found:
                 select(EventRow).where(EventRow.session_id == session_id).order_by(col(EventRow.sequence))
             )
         ],
+        receipts=receipts,
         jobs=db.exec(
             select(OutboxJob).where(
-                OutboxJob.kind == EFFECT_JOB,
-                col(OutboxJob.subject_id).in_([effect.id for effect in effects]),
+                col(OutboxJob.kind).in_((EFFECT_JOB, RECEIPT_JOB)), col(OutboxJob.subject_id).in_(owed)
             )
         ).all(),
     )

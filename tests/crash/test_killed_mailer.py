@@ -19,7 +19,8 @@ from sqlmodel import Session, col, select
 from app.db.database import Database
 from app.db.tables.mail import Mail
 from app.db.tables.outbox import OutboxJob
-from tests.crash.stage import CANCEL, DONE_WITHIN_S, Stage
+from tests.crash.actions import CANCEL
+from tests.crash.stage import DONE_WITHIN_S, Stage
 from tests.support.databases import KINDS
 from tests.support.pages import Page, Visitor
 from tests.support.server import STOP_WITHIN_S, free_port
@@ -197,9 +198,9 @@ async def test_a_code_comes_again_as_it_was_and_works(
     stage_on: Callable[..., Stage], kind: str, death: Death
 ) -> None:
     stage = stage_on(kind, is_dark=True)
-    stage.connect("demo")
-    customer_id, _ = stage.new_customer()
-    address = f"{customer_id}@example.com"
+    name = stage.new_name()
+    stage.connect("demo").new_customer(name)
+    address = f"{name}@example.com"
     with post_of(stage) as post:
         async with stage.visitor() as visitor:
             page = await post.kill_at(death, ask_for_code(visitor, stage, address))

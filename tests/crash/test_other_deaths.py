@@ -6,9 +6,10 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from tests.crash.actions import CANCEL, DISCOUNT, Action
 from tests.crash.billing import Billing, Point
-from tests.crash.stage import CANCEL, DISCOUNT, WAITING, Action, Stage
-from tests.crash.test_killed_server import assert_made_once
+from tests.crash.stage import WAITING, Stage
+from tests.crash.truth import assert_made_once
 from tests.support.databases import KINDS
 from tests.support.server import free_port
 
