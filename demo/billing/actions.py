@@ -99,7 +99,7 @@ def _pause(subscription: Document, body: Document, catalog: Catalog, now: dateti
     if not now < resumes_at <= now + LONGEST_PAUSE:
         raise Refused("pause_out_of_range", "A pause must end in the future and last at most a year.")
     if "renewsAt" in body:
-        _move_renewal(subscription, _moment(body, "renewsAt"))
+        _move_renewal(subscription, _moment(body, "renewsAt"), resumes_at, now)
         return
     subscription["status"] = {
         "name": "paused",
@@ -108,8 +108,12 @@ def _pause(subscription: Document, body: Document, catalog: Catalog, now: dateti
     }
 
 
-def _move_renewal(subscription: Document, renews_at: datetime) -> None:
-    """A break within a period that is paid for: it lasts longer by the time away, and nothing else changes."""
+def _move_renewal(subscription: Document, renews_at: datetime, resumes_at: datetime, now: datetime) -> None:
+    """A break within a period that is paid for: it lasts longer by the time away, and the subscription stays active."""
+    until = subscription["metadata"].get("breakUntil")
+    if until and read_moment(until) > now:
+        raise Refused("on_a_break", "This subscription is on a break already.")
+    subscription["metadata"]["breakUntil"] = write_moment(resumes_at)
     period = subscription["status"]["currentPeriod"]
     if not timedelta(0) < renews_at - read_moment(period["end"]) <= LONGEST_PAUSE:
         raise Refused("renewal_out_of_range", "A renewal can move to a later day, by a year at most.")

@@ -34,6 +34,8 @@ def _sentence(kind: str, request: Mapping[str, Any]) -> str:
             return "Canceled at once"
         case "cancel", _:
             return "Cancellation scheduled"
+        case "pause", {"resumesAt": str() as until, "renewsAt": str() as renews}:
+            return f"Break until {day(instant(until))}, renewal moved to {day(instant(renews))}"
         case "pause", {"resumesAt": str() as until}:
             return f"Paused until {day(instant(until))}"
         case "extend-trial", {"endsAt": str() as until}:

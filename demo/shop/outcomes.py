@@ -28,7 +28,7 @@ NOTICES: Final[Mapping[str, Notice]] = MappingProxyType(
             "Your discount is on.", "The new price and how long it lasts are below.", "good"
         ),
         "pause_accepted": Notice(
-            "Your plan is paused.", "You are not charged until it starts again.", "good"
+            "Your plan is paused.", "Below is until when, and what is charged next.", "good"
         ),
         "plan_switched": Notice("You are on your new plan.", "The new price is below.", "good"),
         "trial_extended": Notice("More time to look around.", "The new end of your trial is below.", "good"),

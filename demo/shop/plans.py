@@ -12,6 +12,7 @@ Json = Mapping[str, Any]
 Tone = Literal["good", "calm", "warn"]
 
 _ENDING: Final[tuple[str, Tone]] = ("Cancels soon", "warn")
+_AWAY: Final[tuple[str, Tone]] = ("On a break", "calm")
 _BADGES: Final[Mapping[str, tuple[str, Tone]]] = {
     "active": ("Active", "good"),
     "trial": ("Free trial", "good"),
@@ -51,7 +52,10 @@ def describe(subscription: Json, *, now: datetime) -> Plan:
     end = instant(subscription["end"]) if subscription.get("end") else None
     is_ending = end is not None and end > now and name in ("active", "trial", "paused", "unpaid")
     price = items[0]["price"]
-    badge, tone = _ENDING if is_ending else _BADGES.get(name, (name.capitalize(), "calm"))
+    away_until = None if is_ending else _break(subscription, now)
+    badge, tone = _BADGES.get(name, (name.capitalize(), "calm"))
+    if is_ending or away_until:
+        badge, tone = _ENDING if is_ending else _AWAY
     return Plan(
         id=str(subscription["id"]),
         name=str(price.get("name") or price["id"]),
@@ -60,7 +64,7 @@ def describe(subscription: Json, *, now: datetime) -> Plan:
         period=period(price.get("duration") or subscription.get("duration")),
         badge=badge,
         tone=tone,
-        summary=_summary(status, end if is_ending else None),
+        summary=_summary(status, end if is_ending else None, away_until),
         facts=tuple(_facts(subscription, money(reduced, currency), discount, is_ending=is_ending)),
         can_undo=is_ending,
         can_resume=name == "paused" and not is_ending,
@@ -89,9 +93,21 @@ def _reduced(full: int, discount: Json | None) -> int:
     return max(0, full - int(coupon.get("amountOff") or 0))
 
 
-def _summary(status: Json, ends: datetime | None) -> str:
+def _break(subscription: Json, now: datetime) -> datetime | None:
+    """Until when somebody is away who has paid for the time; it is added to what they have paid for."""
+    match subscription:
+        case {"status": {"name": "active"}, "metadata": {"breakUntil": str() as until}} if (
+            instant(until) > now
+        ):
+            return instant(until)
+    return None
+
+
+def _summary(status: Json, ends: datetime | None, away_until: datetime | None) -> str:
     if ends is not None:
         return f"Ends on {day(ends)}. You have everything until then, and you are not charged again."
+    if away_until is not None:
+        return f"On a break until {day(away_until)}. The time off is added to what you have paid for."
     match status:
         case {"name": "trial", "trial": {"end": end}}:
             return f"Free until {day(instant(end))}, then it becomes a paid plan."

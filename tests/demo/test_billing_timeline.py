@@ -57,6 +57,36 @@ def test_a_trial_becomes_a_paid_plan(trial: Document) -> None:
     assert period(later) == ("2026-11-30", "2026-12-30")
 
 
+@pytest.fixture
+def yearly() -> Document:
+    """Pro, yearly, paid until 17 July 2027."""
+    return subscriptions_of("cus_chen", NOW)[0]
+
+
+def test_a_break_of_paid_time_moves_the_renewal_and_later_years_begin_there(yearly: Document) -> None:
+    assert period(yearly) == ("2026-07-17", "2027-07-17")
+    away = do("pause", yearly, resumesAt="2027-01-21T09:00:00Z", renewsAt="2027-09-15T09:00:00Z")
+    assert (away["status"]["name"], period(away)) == ("active", ("2026-07-17", "2027-09-15"))
+    assert period(as_of(away, datetime(2027, 9, 14, tzinfo=UTC))) == ("2026-07-17", "2027-09-15")
+    assert period(as_of(away, datetime(2027, 9, 16, tzinfo=UTC))) == ("2027-09-15", "2028-09-15")
+    ending = do("cancel", away, timing="period_end")
+    assert ending["end"] == "2027-09-15T09:00:00Z"
+
+
+def test_there_is_one_break_at_a_time(yearly: Document) -> None:
+    away = do("pause", yearly, resumesAt="2027-01-21T09:00:00Z", renewsAt="2027-09-15T09:00:00Z")
+    more = {"resumesAt": "2027-04-01T09:00:00Z", "renewsAt": "2027-11-01T09:00:00Z"}
+    with pytest.raises(Refused, match="already"):
+        do("pause", away, **more)
+    assert period(do("pause", away, NOW + timedelta(days=62), **more)) == ("2026-07-17", "2027-11-01")
+
+
+@pytest.mark.parametrize("renews", ["2027-07-17T09:00:00Z", "2027-07-01T09:00:00Z", "2028-08-01T09:00:00Z"])
+def test_a_renewal_moves_to_a_later_day_and_by_a_year_at_most(yearly: Document, renews: str) -> None:
+    with pytest.raises(Refused, match="later day"):
+        do("pause", yearly, resumesAt="2027-01-21T09:00:00Z", renewsAt=renews)
+
+
 def test_a_scheduled_end_comes(pro: Document) -> None:
     ending = do("cancel", pro, timing="period_end")
     assert ending["end"] == "2026-12-12T09:00:00Z"

@@ -182,6 +182,20 @@ async def test_a_pause_can_be_ended(shop: Shop) -> None:
     assert shop.subscription("sub_ada_lite")["status"]["name"] == "active"
 
 
+async def test_a_break_of_a_year_that_is_paid_for_moves_what_is_charged_next(shop: Shop) -> None:
+    shop.act("sub_chen_pro", "pause", resumesAt="2027-01-21T09:00:00Z", renewsAt="2027-09-15T09:00:00Z")
+    await shop.sign_in("cus_chen")
+    page = await shop.page("/demo/billing")
+    card = plan(page, "sub_chen_pro").text
+    assert "On a break until 21 January 2027" in card
+    assert "Next charge $290.00 on 15 September 2027" in card
+    assert "Break until 21 January 2027, renewal moved to 15 September 2027" in words(page)
+    shop.clock.advance(days=62)
+    card = plan(await shop.page("/demo/billing"), "sub_chen_pro").text
+    assert "On a break" not in card
+    assert "Next charge $290.00 on 15 September 2027" in card
+
+
 async def test_a_scheduled_end_is_shown_and_can_be_undone(shop: Shop) -> None:
     shop.act("sub_chen_pro", "cancel", timing="period_end")
     await shop.sign_in("cus_chen")

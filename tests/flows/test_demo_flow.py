@@ -109,7 +109,7 @@ def test_it_can_be_published() -> None:
         ("cus_ben", "trouble", ["get-help"]),
         ("cus_chen", None, ["yearly-thanks"]),
         ("cus_chen", "too-expensive", ["yearly-thanks", "move-to-lite"]),
-        ("cus_chen", "not-using", ["yearly-thanks"]),
+        ("cus_chen", "not-using", ["pause-the-year", "yearly-thanks"]),
         ("cus_dana", None, ["two-more-weeks"]),
         ("cus_dana", "too-expensive", ["two-more-weeks", "move-to-lite"]),
         ("cus_dana", "not-using", ["two-more-weeks"]),
