@@ -57,6 +57,8 @@ class World(ABC):
     inbound: Literal["none", "signed", "authorized"] = "none"
     """How its webhooks are proven: not sent, over the body, or by credentials alone."""
     inbound_has_time: bool = True
+    unpauses_to_cancel: bool = False
+    """Whether a pause that has not begun must be taken away before a cancel can be set: a change of its own."""
 
     @abstractmethod
     def subscription(self, subscription_id: str) -> DirectSubscription:
@@ -301,7 +303,8 @@ class ProviderContract:
         await world.provider.apply(request)
         after = world.subscription(request.subscription_id)
         assert is_in_place(request.change, after, NOW)
-        assert world.count_changes(request.subscription_id) == 2
+        takes_it_away = first == "pause" and world.unpauses_to_cancel
+        assert world.count_changes(request.subscription_id) == (3 if takes_it_away else 2)
 
     # --- Customers and subscriptions ---
 

@@ -1,0 +1,1 @@
+"""A simulated Paddle Billing, from its published API reference (https://developer.paddle.com/api-reference)."""
