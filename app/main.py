@@ -24,6 +24,9 @@ from app.cancel.pages import show, submit
 from app.cancel.receipts import receipt_file, show_receipt, undo_cancellation
 from app.cancel.requests import show_request, submit_request
 from app.cancel.verifying import show_verification, submit_verification
+from app.connections import api as hooks
+from app.connections import inbound
+from app.connections import queries as connections
 from app.db import schema
 from app.db.database import Database
 from app.db.limits import forget_expired
@@ -41,7 +44,7 @@ from app.receipts import service as receipts
 from app.receipts.api import public_keys
 from app.receipts.issuing import IssuingPorts
 from app.receipts.keys import Notary
-from app.sessions import carrying, records, reminding
+from app.sessions import carrying, reconciling, records, reminding
 from app.sessions import service as sessions
 from app.sessions.ports import SessionPorts
 from app.settings import LogFormat, Settings, WorkerPlace
@@ -111,7 +114,14 @@ def create_app(
     if make_worker is None and settings.worker is WorkerPlace.EMBEDDED:
         make_worker = worker_of
     app = Litestar(
-        [*WEB, *FEATURES, links_api.router(settings.api_rate), docs.router, *extra_handlers],
+        [
+            *WEB,
+            *FEATURES,
+            links_api.router(settings.api_rate),
+            hooks.router(settings.api_rate),
+            docs.router,
+            *extra_handlers,
+        ],
         dependencies={
             **dependencies(ports),
             **after_ports(session_ports=session_ports, notary=Notary(ports.vault)),
@@ -184,10 +194,12 @@ def worker_of(ports: Ports) -> Worker:
             frozenset({records.EFFECT_JOB}),
             frozenset({mail.MAIL_JOB, looking.CODE_MAIL_JOB}),
             frozenset({verify.JOB}),
+            frozenset({inbound.RECONCILE_JOB}),
         ],
         handlers={
             records.EFFECT_JOB: partial(carrying.work_on, work),
             reminding.REMINDER_JOB: partial(reminding.remind, work),
+            inbound.RECONCILE_JOB: partial(reconciling.work_on, work),
             receipts.RECEIPT_JOB: partial(
                 issuing.sign_and_mail,
                 IssuingPorts(database, clock, vault, signer, Notary(vault), base_url),
@@ -202,6 +214,7 @@ def worker_of(ports: Ports) -> Worker:
             Sweep("idempotency", FORGET_EVERY_S, partial(_forget, ports, links.forget_idempotency)),
             Sweep("verifications", FORGET_EVERY_S, partial(_forget, ports, verify.forget)),
             Sweep("limits", FORGET_EVERY_S, partial(_forget, ports, forget_expired)),
+            Sweep("webhooks", FORGET_EVERY_S, partial(_forget, ports, connections.forget_events)),
         ],
     )
 

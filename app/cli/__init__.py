@@ -1,5 +1,6 @@
 """`leavewell …`: what an operator does from a terminal. Parses and prints; the work is done by the rooms below."""
 
+from app.cli.connections import connections
 from app.cli.console import Console
 from app.cli.flows import flow
 from app.cli.keys import keys
@@ -20,7 +21,7 @@ main = Console(
     help="Leavewell: a self-hosted cancel page. Settings come from the environment; see the README.",
     commands=[
         *(serve, worker, migrate, secret),
-        *(orgs, keys, setup, links, flow),
+        *(orgs, keys, setup, connections, links, flow),
         *(sessions, receipts, requests, mail, reconcile),
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -9,9 +9,10 @@ from app.adapters.billing.registry import PROVIDERS
 from app.adapters.clock import SystemClock
 from app.adapters.http import OutboundHttp
 from app.adapters.standard_webhooks import new_secret
+from app.cli.connections import account_line, ask_billing, trouble, webhook_address
 from app.cli.console import Workshop, assignments, pairs, remark, say, span, workshop
 from app.mail.kinds import SUBJECT_FIELDS, MailKind
-from app.setup import service
+from app.setup import connecting, service
 from app.setup.service import Description
 from app.web.theme import FIELDS, FONTS, SCHEMES
 
@@ -26,14 +27,7 @@ def setup() -> None:
 def show(app_id: str) -> None:
     """Everything that is set, and what is still to do."""
     with workshop() as at:
-        found = at.database.read_sync(
-            service.describe,
-            at.vault,
-            app_id=app_id,
-            http=OutboundHttp(()),
-            clock=SystemClock(),
-            has_mailer=at.settings.smtp is not None,
-        )
+        found = _describe(at, app_id)
     one = found.environment
     data = [
         one.customer_data_url,
@@ -47,6 +41,7 @@ def show(app_id: str) -> None:
             ("flow", found.flow),
             ("provider", one.provider),
             *((f"  {name}", value) for name, value in found.provider_config.items()),
+            *((f"  {name}", value) for name, value in trouble(found.connection, at.now)),
             ("customer data", [part for part in data if part]),
             ("  time-out", f"{one.customer_data_timeout_ms} ms"),
             ("return URL", one.return_url),
@@ -65,6 +60,17 @@ def show(app_id: str) -> None:
         say("Still to do:")
         for hint in found.todo:
             say(f"  {hint}")
+
+
+def _describe(at: Workshop, app_id: str) -> Description:
+    return at.database.read_sync(
+        service.describe,
+        at.vault,
+        app_id=app_id,
+        http=OutboundHttp(()),
+        clock=SystemClock(),
+        has_mailer=at.settings.smtp is not None,
+    )
 
 
 def _hosted(at: Workshop, found: Description) -> list[tuple[str, object]]:
@@ -109,21 +115,38 @@ def _life(seconds: int) -> str:
 @click.argument("app_id")
 @click.argument("provider")
 @click.argument("fields", nargs=-1)
-def provider(app_id: str, provider: str, fields: tuple[str, ...]) -> None:
+@click.option("--no-check", is_flag=True, help="Save it without asking the billing system who it is.")
+@click.option("--other-account", is_flag=True, help="It is meant to be another account than so far.")
+def provider(
+    app_id: str, provider: str, fields: tuple[str, ...], no_check: bool, other_account: bool
+) -> None:
     """Connect billing: PROVIDER name=value …
 
-    A value that begins with @ is read from that file. `leavewell setup providers` lists the fields of each.
+    A value that begins with @ is read from that file. `leavewell setup providers` lists the fields of each. Of a
+    billing system that is connected already only what is given changes, and name= takes it away. It is asked who it
+    is first; what is saved stays in force if that goes wrong.
     """
+    given = assignments(fields)
     with workshop() as at:
-        at.database.write_sync(
-            service.set_provider,
-            at.vault,
-            app_id=app_id,
-            provider=provider,
-            config=assignments(fields),
-            allowed=at.settings.allowed_networks,
-            now=at.now,
+        account = ask_billing(
+            at,
+            lambda ports: connecting.connect_provider(
+                ports,
+                app_id=app_id,
+                provider=provider,
+                given=given,
+                is_asked=not no_check,
+                accepts_other_account=other_account,
+            ),
         )
+        found = _describe(at, app_id)
+    if account is not None:
+        say(account_line(account.id, account.name, account.mode))
+    if PROVIDERS[provider].has_inbound:
+        remark(f"Its webhooks go to {webhook_address(at, provider, app_id)}")
+    for hint in found.todo:
+        if "webhooks" in hint:
+            remark(hint)
     _done(app_id)
 
 

@@ -28,6 +28,7 @@ NOTE_EVERY: Final = timedelta(minutes=1)
 CALM: Final = timedelta(minutes=10)  # without a refusal, before one counts as mended
 MAIL_AGAIN: Final = timedelta(hours=6)
 LONGEST_ERROR: Final = 500
+LONGEST_NAME: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,23 +125,37 @@ def note_failure(
     return _standing(row)
 
 
-def note_check(db: Session, *, app_id: str, account: Account, now: datetime) -> None:
-    """A person has asked, and it has answered: whatever was wrong is over."""
+def note_check(db: Session, *, app_id: str, account: Account | None, now: datetime) -> None:
+    """A person has asked who it is: whatever was wrong is over. None where nobody can be asked; then time will tell."""
     row = queries.hold(db, app_id)
-    row.failures, row.rest_until, row.probe_until, row.needs_attention = 0, None, None, False
-    row.account_id, row.account_name, row.account_mode = account.id, account.name, account.mode
-    row.last_ok_at = row.checked_at = now
+    _close(row)
+    if account is not None:
+        _name(row, account, now)
 
 
-def begin_anew(db: Session, *, app_id: str, account: Account | None, now: datetime) -> None:
+def begin_anew(
+    db: Session, *, app_id: str, account: Account | None, is_other_system: bool, now: datetime
+) -> None:
     """Other credentials were saved: nothing is known of how these fare."""
     row = queries.hold(db, app_id)
-    row.failures, row.rest_until, row.probe_until, row.needs_attention = 0, None, None, False
+    _close(row)
     row.last_ok_at = row.last_failed_at = row.last_error = None
-    row.account_id = row.account_name = row.account_mode = row.checked_at = None
     row.saved_at = now
+    if is_other_system:
+        row.account_id = row.account_name = row.account_mode = row.checked_at = None
     if account is not None:
-        note_check(db, app_id=app_id, account=account, now=now)
+        _name(row, account, now)
+
+
+def _close(row: Connection) -> None:
+    row.failures, row.rest_until, row.probe_until, row.needs_attention = 0, None, None, False
+
+
+def _name(row: Connection, account: Account, now: datetime) -> None:
+    row.account_id = account.id[:LONGEST_NAME]
+    row.account_name = account.name[:LONGEST_NAME] if account.name else None
+    row.account_mode = account.mode
+    row.last_ok_at = row.checked_at = now
 
 
 def _need_attention(db: Session, vault: Vault, row: Connection, failure: Failure, now: datetime) -> None:

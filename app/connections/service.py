@@ -93,10 +93,11 @@ def save(
     given = {name: value for name, value in config.items() if value}
     registry.check_config(provider, given)
     environment = db.get_one(Environment, app_id)
+    is_other_system = environment.provider != provider
     environment.provider = provider
     environment.provider_config = vault.seal(json.dumps(given, sort_keys=True))
     db.flush()
-    health.begin_anew(db, app_id=app_id, account=account, now=now)
+    health.begin_anew(db, app_id=app_id, account=account, is_other_system=is_other_system, now=now)
     return environment
 
 

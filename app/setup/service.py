@@ -17,10 +17,13 @@ from app.adapters.clock import Clock
 from app.adapters.http import OutboundHttp
 from app.adapters.standard_webhooks import BadSecret, check_secrets
 from app.adapters.vault import Vault
+from app.connections import inbound
+from app.connections import queries as connection_queries
 from app.connections import service as connections
 from app.core.billing import Capability
 from app.core.errors import FieldError, InvalidInput
 from app.db.tables.accounts import Environment, Organization
+from app.db.tables.connections import Connection
 from app.flows import queries as flows_queries
 from app.flows import service as flows
 from app.flows.starter import starter_flow
@@ -49,7 +52,10 @@ _SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """How an environment is set up. Secrets are not in it; `todo` says what still keeps it from serving customers."""
+    """How an environment is set up. Secrets are not in it; `todo` says what still keeps it from serving customers.
+
+    `connection` says how billing fares, None before it was connected.
+    """
 
     organization: Organization
     environment: Environment
@@ -58,6 +64,7 @@ class Description:
     active_keys: int
     flow: str | None
     finds_by_email: bool
+    connection: Connection | None
     todo: tuple[str, ...]
 
 
@@ -114,6 +121,8 @@ def describe(
     config = connections.config_of(environment, vault)
     active = [key for key in accounts_queries.list_keys(db, app_id) if key.revoked_at is None]
     finds_by_email = _finds_by_email(environment, vault=vault, http=http, clock=clock)
+    connection = connection_queries.find(db, app_id) if config else None
+    unproven = inbound.missing_secrets(environment.provider, config)
     return Description(
         organization=organization,
         environment=environment,
@@ -122,11 +131,23 @@ def describe(
         active_keys=len(active),
         flow=f"version {published.number}, {published.definition.get('name', '')}" if published else None,
         finds_by_email=finds_by_email,
+        connection=connection,
         todo=tuple(
             hint
             for is_missing, hint in (
                 (not active, f"No API key yet: leavewell keys create {app_id}"),
                 (not config, f"Billing is not connected: leavewell setup provider {app_id} …"),
+                (
+                    connection is not None and connection.needs_attention,
+                    "Billing does not accept the credentials: "
+                    f"leavewell setup provider {app_id} {environment.provider} …",
+                ),
+                (
+                    bool(config) and bool(unproven),
+                    "What changes in billing is not noticed, for its webhooks cannot be checked: "
+                    f"leavewell setup provider {app_id} {environment.provider} "
+                    f"{' '.join(f'{name}=…' for name in unproven)}",
+                ),
                 (
                     published is None,
                     f"No flow is published: leavewell flow import {organization.slug} FILE",
@@ -187,8 +208,20 @@ def set_provider(
     allowed: Sequence[Network],
     now: datetime,
 ) -> Environment:
-    """How the environment's billing system is reached. Raises InvalidInput with the names of the provider's fields."""
+    """How the environment's billing system is reached. Raises InvalidInput with the names of the provider's fields.
+
+    Asks nobody (`setup/connecting.py` does).
+    """
     environment = accounts.get_environment(db, app_id)
+    check_provider(provider, config, allowed)
+    is_known = environment.provider == provider and connections.config_of(environment, vault) == config
+    if is_known:
+        return environment
+    return connections.save(db, vault, app_id=app_id, provider=provider, config=config, now=now)
+
+
+def check_provider(provider: str, config: Mapping[str, str], allowed: Sequence[Network]) -> None:
+    """Raises InvalidInput that names each field that cannot be right."""
     kind = PROVIDERS.get(provider)
     urls = [field.name for field in kind.credential_fields if field.kind == "url"] if kind else []
     try:
@@ -205,10 +238,6 @@ def set_provider(
             if name in config and name not in named
         ),
     )
-    is_known = environment.provider == provider and connections.config_of(environment, vault) == config
-    if is_known:
-        return environment
-    return connections.save(db, vault, app_id=app_id, provider=provider, config=config, now=now)
 
 
 def set_customer_data(

@@ -99,7 +99,7 @@ def test_everything_that_can_be_set_is_shown(run: Run, app_id: str, database: Da
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["provider", "{app}", "stripe"], "provider: There is no such provider."),
+        (["provider", "{app}", "nobody"], "provider: There is no such provider."),
         (["provider", "{app}", "direct"], "action_url: This field is required."),
         (["provider", "{app}", "direct", "colour=red"], "colour: There is no such field."),
         (

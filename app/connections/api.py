@@ -1,0 +1,97 @@
+"""`POST /hooks/{provider}/{app_id}`: billing systems tell that something has changed. Answers at once, asks nobody."""
+
+from datetime import datetime
+from typing import Final
+
+import structlog
+from litestar import Response, Router, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from app.connections import inbound
+from app.connections.inbound import WebhookRefused
+from app.core.billing import InboundMessage
+from app.core.errors import AppError
+from app.web.bodies import AnyRequest, read_body
+from app.web.deps import Ports, after_ports
+from app.web.errors import describe
+from app.web.problems import problem
+from app.web.ratelimit import TokenBucket
+from app.web.security import client_ip
+from app.web.strangers import Strangers, neighbourhood
+
+PREFIX: Final = "/hooks"
+
+log = structlog.get_logger("leavewell.hooks")
+
+
+class HookRates:
+    """How many webhooks one environment may get, in this process; and how often one address may be without proof.
+
+    Counted apart, so that a stranger keeps no vendor out who was right lately.
+    """
+
+    def __init__(self, per_minute: int) -> None:
+        self._genuine = TokenBucket(per_minute=per_minute)
+        self._strangers = Strangers(per_minute=per_minute)
+
+    def admit(self, app_id: str, address: str, now: datetime) -> None:
+        """Raises TooManyRequests."""
+        if not self._strangers.is_known((app_id, neighbourhood(address))):
+            self._strangers.check(address, now)
+
+    def refuse(self, app_id: str, address: str, now: datetime) -> None:
+        self._strangers.note(address, (app_id, neighbourhood(address)), now)
+
+    def welcome(self, app_id: str, address: str, now: datetime) -> None:
+        """Raises TooManyRequests; the vendor sends it again."""
+        self._strangers.welcome((app_id, neighbourhood(address)))
+        self._genuine.take(app_id, now)
+
+
+def router(per_minute: int) -> Router:
+    """The handler, with rate limits of its own."""
+    return Router(
+        PREFIX, route_handlers=[receive], dependencies=after_ports(hook_rates=HookRates(per_minute))
+    )
+
+
+@post("/{provider:str}/{app_id:str}", status_code=200, include_in_schema=False)
+async def receive(
+    request: AnyRequest,
+    provider: FromPath[str],
+    app_id: FromPath[str],
+    ports: NamedDependency[Ports],
+    hook_rates: NamedDependency[HookRates],
+) -> Response[bytes]:
+    """Take a webhook. A program sends it, so refusals are problem+json here as well."""
+    try:
+        await _take(request, provider, app_id, ports, hook_rates)
+    except AppError as error:
+        failure = describe(error)
+        if failure.status >= 500:
+            log.error("webhook not taken", reference=failure.reference, code=failure.code)
+        return problem(failure.status, failure.code, failure.detail, headers=failure.headers)
+    return Response(b"", status_code=200, headers={"Cache-Control": "no-store"})
+
+
+async def _take(request: AnyRequest, provider: str, app_id: str, ports: Ports, rates: HookRates) -> None:
+    now, address = ports.clock.now(), client_ip(request, ports.settings.trusted_proxies)
+    rates.admit(app_id, address, now)
+    body = await read_body(request, inbound.MAX_BYTES)
+    environment = await ports.database.read(inbound.find_receiver, app_id=app_id, provider=provider)
+    message = InboundMessage(_headers(request), body, now)
+    try:
+        notice = inbound.check(environment, message, vault=ports.vault, http=ports.http, clock=ports.clock)
+    except WebhookRefused:
+        rates.refuse(app_id, address, now)
+        raise
+    rates.welcome(app_id, address, now)
+    if notice is not None:
+        await ports.database.write(inbound.take, app_id=app_id, notice=notice, now=now)
+
+
+def _headers(request: AnyRequest) -> dict[str, str]:
+    """By their names in lower case; one that came several times as one value."""
+    names = {name.lower() for name in request.headers}
+    return {name: ", ".join(request.headers.getall(name)) for name in names}

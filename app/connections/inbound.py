@@ -1,0 +1,104 @@
+"""Webhooks of billing systems: checked by the vendor's own scheme, taken once, and believed nothing but the ids.
+
+What happened is read back by the worker; nobody is asked while the vendor waits for his answer.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Final
+
+from sqlmodel import Session
+
+from app.adapters.billing.registry import PROVIDERS
+from app.adapters.clock import Clock
+from app.adapters.http import OutboundHttp
+from app.adapters.vault import Vault
+from app.connections import queries, service
+from app.core.billing import InboundMessage, InboundNotice, InboundRefused
+from app.core.errors import InvalidInput, MalformedRequest
+from app.core.fields import is_clean
+from app.db import outbox
+from app.db.tables.accounts import Environment
+
+RECONCILE_JOB: Final = "reconcile"
+MAX_BYTES: Final = 256 * 1024
+REMEMBERED: Final = timedelta(days=30)  # longer than any vendor sends one again
+MOST_NAMED: Final = 20
+_LONGEST_ID: Final = 255
+
+
+class WebhookRefused(MalformedRequest):
+    """Whatever is wrong: who sends it without the proof learns nothing about what is connected here."""
+
+    code = "webhook_refused"
+    user_message = "This webhook is not accepted here."
+
+
+def path_of(provider: str, app_id: str) -> str:
+    """Where a vendor sends an environment's webhooks."""
+    return f"/hooks/{provider}/{app_id}"
+
+
+def missing_secrets(provider: str, config: Iterable[str]) -> tuple[str, ...]:
+    """Which fields are still needed before the vendor's webhooks can be checked. `config`: the names that are set.
+
+    The one secret that a connection can do without is what its webhooks are proven by.
+    """
+    kind = PROVIDERS.get(provider)
+    if kind is None or not kind.has_inbound:
+        return ()
+    given = set(config)
+    return tuple(
+        field.name
+        for field in kind.credential_fields
+        if field.is_secret and not field.is_required and field.name not in given
+    )
+
+
+def find_receiver(db: Session, *, app_id: str, provider: str) -> Environment | None:
+    """The environment whose webhooks come there; None where there is none, or it has another billing system."""
+    environment = db.get(Environment, app_id)
+    kind = PROVIDERS.get(provider)
+    if environment is None or environment.provider != provider or kind is None or not kind.has_inbound:
+        return None
+    return environment
+
+
+def check(
+    environment: Environment | None,
+    message: InboundMessage,
+    *,
+    vault: Vault,
+    http: OutboundHttp,
+    clock: Clock,
+) -> InboundNotice | None:
+    """What the webhook tells; None for a genuine one that is none of our business. Raises WebhookRefused."""
+    if environment is None:
+        raise WebhookRefused
+    try:
+        adapter = service.adapter_of(environment, vault=vault, http=http, clock=clock)
+        return adapter.verify_inbound(message)
+    except (InboundRefused, InvalidInput):
+        raise WebhookRefused from None
+
+
+def take(db: Session, *, app_id: str, notice: InboundNotice, now: datetime) -> bool:
+    """Owe the reading back, once for each event; False for one that was taken before, or that names nothing."""
+    named = {
+        "subscription_ids": _usable(notice.subscription_ids),
+        "customer_ids": _usable(notice.customer_ids),
+    }
+    if not any(named.values()):
+        return False
+    event = sha256(notice.event_id.encode(errors="replace")).hexdigest()
+    if not queries.remember_event(db, app_id=app_id, event_sha256=event, expires_at=now + REMEMBERED):
+        return False
+    outbox.enqueue(db, kind=RECONCILE_JOB, subject_id=app_id, payload=named, due_at=now)
+    return True
+
+
+def _usable(ids: Iterable[str]) -> list[str]:
+    """Those that could be ids of ours: no database keeps every text."""
+    usable = (each for each in dict.fromkeys(ids) if 0 < len(each) <= _LONGEST_ID and is_clean(each))
+    return [each for each, _ in zip(usable, range(MOST_NAMED), strict=False)]
