@@ -32,6 +32,7 @@ from app.core.calendar import add_days, add_months, iso
 from app.core.direct import Active, DirectPrice, DirectSubscription
 from app.core.eligibility import automation_blockers
 from app.core.facts import History
+from demo.billing.seed import CATALOG
 from tests.support.clock import START
 
 NOW = START
@@ -59,6 +60,8 @@ class World(ABC):
     inbound_has_time: bool = True
     unpauses_to_cancel: bool = False
     """Whether a pause that has not begun must be taken away before a cancel can be set: a change of its own."""
+    coupon: str = COUPON
+    """One of the demo's coupons that the vendor can have: some have amounts only."""
 
     @abstractmethod
     def subscription(self, subscription_id: str) -> DirectSubscription:
@@ -125,6 +128,27 @@ def lite(world: World) -> DirectPrice:
     return DirectPrice.model_validate(given, by_alias=True)
 
 
+def pause(world: World) -> Pause:
+    """For two charges, as it is offered: from the next one on, until the day of another."""
+    renews_at = world.subscription(world.id_of(BENS)).period_end
+    assert renews_at is not None
+    return Pause(resumes_at=add_months(renews_at, 2))
+
+
+def coupon(world: World) -> Discount:
+    """What the customer was shown of the coupon."""
+    given = CATALOG.coupons[world.coupon]
+    percent = given.get("percentOff")
+    return Discount(
+        coupon_id=world.id_of(world.coupon),
+        percent_off=None if percent is None else Decimal(percent),
+        amount_off_minor=given.get("amountOff"),
+        currency=given.get("currency"),
+        duration=given["duration"],
+        months=given.get("durationInMonths"),
+    )
+
+
 def yearly_pause(world: World) -> Pause:
     renews_at = world.subscription(world.id_of(CHENS)).period_end
     assert renews_at is not None
@@ -146,13 +170,8 @@ CASES: Mapping[str, Case] = {
     "a fifth once, yearly": Case(
         lambda _: Discount(percent_off=Decimal(20), duration="once"), _DISCOUNT, CHEN, CHENS
     ),
-    "a coupon": Case(
-        lambda world: Discount(
-            coupon_id=world.id_of(COUPON), percent_off=Decimal(50), duration="repeating", months=3
-        ),
-        _DISCOUNT,
-    ),
-    "pause": Case(lambda _: Pause(resumes_at=add_months(NOW, 2)), Capability.PAUSE),
+    "a coupon": Case(coupon, _DISCOUNT),
+    "pause": Case(pause, Capability.PAUSE),
     "yearly pause": Case(yearly_pause, Capability.MOVE_RENEWAL, CHEN, CHENS),
     "plan change": Case(lambda world: PlanChange(price=lite(world)), Capability.PLAN_CHANGE),
     "trial extension": Case(
@@ -270,7 +289,7 @@ class ProviderContract:
         request = CASES["a coupon"].request(world)
         if not world.provider.reads_back:
             return  # the merchant's own program looks after his coupons
-        world.remove_coupon(world.id_of(COUPON))
+        world.remove_coupon(world.id_of(world.coupon))
         with pytest.raises(ProviderRefused) as caught:
             await world.provider.apply(request)
         assert caught.value.user_message.endswith(".")
@@ -358,14 +377,19 @@ class ProviderContract:
             return  # flows describe the prices themselves
         listed = await world.provider.list_catalog()
         assert world.id_of(LITE) in [price.id for price in listed.prices]
-        assert world.id_of(COUPON) in [coupon.id for coupon in listed.coupons]
-        known = await world.provider.load_catalog([world.id_of(LITE)], [world.id_of(COUPON)])
-        price, coupon = known.prices[world.id_of(LITE)], known.coupons[world.id_of(COUPON)]
+        assert world.id_of(world.coupon) in [coupon.id for coupon in listed.coupons]
+        known = await world.provider.load_catalog([world.id_of(LITE)], [world.id_of(world.coupon)])
+        price, coupon = known.prices[world.id_of(LITE)], known.coupons[world.id_of(world.coupon)]
         assert price.money is not None
         assert (price.money.minor, price.money.currency) == (600, "USD")
         assert price.duration is not None
         assert (price.duration.interval, price.duration.interval_count) == ("month", 1)
-        assert (coupon.percent_off, coupon.duration, coupon.duration_in_months) == (50, "repeating", 3)
+        given = CATALOG.coupons[world.coupon]
+        assert (coupon.percent_off, coupon.amount_off) == (given.get("percentOff"), given.get("amountOff"))
+        assert (coupon.duration, coupon.duration_in_months) == (
+            given["duration"],
+            given.get("durationInMonths"),
+        )
 
     @pytest.mark.parametrize(("name", "after"), [("half for 3 months", 1450), ("plan change", 600)])
     async def test_a_preview_says_what_comes_and_changes_nothing(
@@ -449,7 +473,7 @@ class ProviderContract:
         request = CASES["cancel"].request(world)
         assert await world.provider.find_customer(request.customer_id) is not None
         assert await world.provider.list_subscriptions(request.customer_id)
-        await world.provider.load_catalog([world.id_of(LITE)], [world.id_of(COUPON)])
+        await world.provider.load_catalog([world.id_of(LITE)], [world.id_of(world.coupon)])
         await world.provider.apply(request)
         seen = await world.provider.find_subscription(request.customer_id, request.subscription_id)
         assert seen is not None
