@@ -109,6 +109,42 @@ PROVIDERS: Mapping[str, ProviderKind] = {
             has_inbound=True,
         ),
         ProviderKind(
+            name="braintree",
+            label="Braintree",
+            module="app.adapters.billing.braintree",
+            credential_fields=(
+                CredentialField(
+                    "environment",
+                    "Environment",
+                    "production takes real money, sandbox is for trying things out.",
+                    choices=("production", "sandbox"),
+                ),
+                CredentialField("merchant_id", "Merchant ID", "In the Control Panel, under API keys."),
+                CredentialField("public_key", "Public key", "Of an API key made for Leavewell alone."),
+                CredentialField(
+                    "private_key",
+                    "Private key",
+                    "Of the same API key. It also proves that webhooks are Braintree's.",
+                    is_secret=True,
+                ),
+                CredentialField(
+                    "discount_id",
+                    "Discount for offers",
+                    "The ID of a Discount that you create for offers in percent or money; leavewell-discount if empty.",
+                    is_required=False,
+                ),
+                CredentialField(
+                    "pause_discount_id",
+                    "Discount for pauses",
+                    "The ID of a Discount that you create for pauses; leavewell-pause if empty.",
+                    is_required=False,
+                ),
+                API_BASE,
+            ),
+            most_at_once=8,
+            has_inbound=True,
+        ),
+        ProviderKind(
             name="demo",
             label="The demo's billing service",
             module="app.adapters.billing.demo",

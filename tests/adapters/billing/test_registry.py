@@ -13,7 +13,13 @@ DIRECT = {"action_url": "https://example.com/hook", "action_secret": new_secret(
 DEMO = {"base_url": "http://127.0.0.1:8001", "api_key": "key"}
 PADDLE = {"api_key": "pdl_" + "sdbx_apikey_" + "0" * 26 + "_" + "1" * 22 + "_abc"}
 CHARGEBEE = {"site": "acme-test", "api_key": "test_" + "1" * 24}
-GOOD = {"direct": DIRECT, "demo": DEMO, "paddle": PADDLE, "chargebee": CHARGEBEE}
+BRAINTREE = {
+    "environment": "sandbox",
+    "merchant_id": "examplemerchant1",
+    "public_key": "examplepublic001",
+    "private_key": "0123456789abcdef" * 2,
+}
+GOOD = {"direct": DIRECT, "demo": DEMO, "paddle": PADDLE, "chargebee": CHARGEBEE, "braintree": BRAINTREE}
 
 
 @pytest.mark.parametrize("name", list(PROVIDERS))

@@ -1,0 +1,98 @@
+"""Braintree's customers in the canonical model, and which payment methods are theirs."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+from app.core.direct import MAX_EMAIL, DirectAddress, DirectCustomer
+from app.core.fields import MAX_METADATA_BYTES, MAX_METADATA_KEYS, MAX_TEXT, is_clean
+
+_MOST_ADDRESSES: Final = 20
+
+
+def customer(raw: Any) -> DirectCustomer:
+    return DirectCustomer(
+        id=raw.id,
+        email=_email(_get(raw, "email")),
+        name=text(_get(raw, "first_name")),
+        last_name=text(_get(raw, "last_name")),
+        phone=text(_get(raw, "phone")),
+        addresses=[_address(each) for each in _addresses(raw)][:_MOST_ADDRESSES],
+        metadata=_metadata(_get(raw, "custom_fields")),
+    )
+
+
+def has_email(raw: Any, email: str) -> bool:
+    theirs = _get(raw, "email")
+    return isinstance(theirs, str) and theirs.casefold() == email.casefold()
+
+
+def payment_methods(raw: Any) -> Iterator[Any]:
+    """Every kind of payment method, also those that the library has no class for; by their tokens."""
+    seen = set()
+    for value in list(vars(raw).values()):
+        for each in value if isinstance(value, list) else ():
+            token = _get(each, "token")
+            if isinstance(token, str) and token not in seen:
+                seen.add(token)
+                yield each
+
+
+def tokens(raw: Any) -> set[str]:
+    return {_get(each, "token") for each in payment_methods(raw)}
+
+
+def subscriptions(raw: Any) -> list[Any]:
+    """As they come with the payment methods: objects of the library, or plain where it has no class."""
+    found = [_get(each, "subscriptions") for each in payment_methods(raw)]
+    return [each for listed in found if isinstance(listed, list) for each in listed]
+
+
+def text(value: object) -> str | None:
+    """A text that fits; None for anything else."""
+    if not isinstance(value, str) or not value.strip() or not is_clean(value, allowed="\n\t"):
+        return None
+    return value[:MAX_TEXT]
+
+
+def _email(value: object) -> str | None:
+    if not isinstance(value, str) or not 3 <= len(value) <= MAX_EMAIL or not is_clean(value):
+        return None
+    return value if "@" in value[1:-1] and not any(map(str.isspace, value)) else None
+
+
+def _addresses(raw: Any) -> Iterator[Any]:
+    """The customer's, and those that payment methods are billed to."""
+    yield from (_get(raw, "addresses") or ())
+    for each in payment_methods(raw):
+        if (billed := _get(each, "billing_address")) is not None:
+            yield billed
+
+
+def _address(raw: Any) -> DirectAddress:
+    country = _get(raw, "country_code_alpha2")
+    is_code = isinstance(country, str) and len(country) == 2 and country.isascii() and country.isalpha()
+    return DirectAddress(
+        line1=text(_get(raw, "street_address")),
+        line2=text(_get(raw, "extended_address")),
+        city=text(_get(raw, "locality")),
+        state=text(_get(raw, "region")),
+        postal_code=text(_get(raw, "postal_code")),
+        country=country if is_code else None,
+    )
+
+
+def _metadata(value: object) -> dict[str, Any]:
+    """The custom fields that fit."""
+    kept: dict[str, Any] = {}
+    for name, given in value.items() if isinstance(value, dict) else ():
+        fits = isinstance(given, str) and is_clean(given, allowed="\n\t") and is_clean(name)
+        larger = {**kept, name: given}
+        size = len(json.dumps(larger, ensure_ascii=False).encode())
+        if fits and len(larger) <= MAX_METADATA_KEYS and size <= MAX_METADATA_BYTES:
+            kept = larger
+    return kept
+
+
+def _get(raw: Any, name: str) -> Any:
+    return raw.get(name) if isinstance(raw, dict) else getattr(raw, name, None)

@@ -1,0 +1,1 @@
+"""Braintree's recurring billing, simulated: its XML, its statuses, its cycles."""
