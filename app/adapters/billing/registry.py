@@ -48,6 +48,29 @@ PROVIDERS: Mapping[str, ProviderKind] = {
             ),
         ),
         ProviderKind(
+            name="stripe",
+            label="Stripe",
+            module="app.adapters.billing.stripe",
+            credential_fields=(
+                CredentialField(
+                    "api_key",
+                    "API key",
+                    "A secret or, better, a restricted key: sk_… or rk_…, of the live or the test mode.",
+                    is_secret=True,
+                ),
+                CredentialField(
+                    "webhook_secret",
+                    "Webhook signing secret",
+                    "whsec_… of the webhook endpoint; while you change it, the new and the old one with a space between.",
+                    is_secret=True,
+                    is_required=False,
+                ),
+                API_BASE,
+            ),
+            most_at_once=12,  # Stripe takes 100 calls a second, in test mode 25
+            has_inbound=True,
+        ),
+        ProviderKind(
             name="paddle",
             label="Paddle",
             module="app.adapters.billing.paddle",
@@ -142,6 +165,32 @@ PROVIDERS: Mapping[str, ProviderKind] = {
                 API_BASE,
             ),
             most_at_once=8,
+            has_inbound=True,
+        ),
+        ProviderKind(
+            name="maxio",
+            label="Maxio Advanced Billing",
+            module="app.adapters.billing.maxio",
+            credential_fields=(
+                CredentialField(
+                    "subdomain",
+                    "Subdomain",
+                    "The first part of your site's address: acme of acme.chargify.com.",
+                ),
+                CredentialField(
+                    "api_key", "API key", "A key of that site, from Config, Integrations.", is_secret=True
+                ),
+                CredentialField(
+                    "shared_key",
+                    "Site shared key",
+                    "Proves that webhooks are Maxio's; while you change it, the new and the old one with a space "
+                    "between.",
+                    is_secret=True,
+                    is_required=False,
+                ),
+                API_BASE,
+            ),
+            most_at_once=4,  # Maxio works on four calls at once for a site and queues the others
             has_inbound=True,
         ),
         ProviderKind(

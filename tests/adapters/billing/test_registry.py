@@ -11,6 +11,7 @@ from tests.support.clock import FakeClock
 
 DIRECT = {"action_url": "https://example.com/hook", "action_secret": new_secret()}
 DEMO = {"base_url": "http://127.0.0.1:8001", "api_key": "key"}
+STRIPE = {"api_key": "sk_" + "test_" + "Example0123456789"}
 PADDLE = {"api_key": "pdl_" + "sdbx_apikey_" + "0" * 26 + "_" + "1" * 22 + "_abc"}
 CHARGEBEE = {"site": "acme-test", "api_key": "test_" + "1" * 24}
 BRAINTREE = {
@@ -19,7 +20,16 @@ BRAINTREE = {
     "public_key": "examplepublic001",
     "private_key": "0123456789abcdef" * 2,
 }
-GOOD = {"direct": DIRECT, "demo": DEMO, "paddle": PADDLE, "chargebee": CHARGEBEE, "braintree": BRAINTREE}
+MAXIO = {"subdomain": "acme-test", "api_key": "examplekey" * 4}
+GOOD = {
+    "direct": DIRECT,
+    "demo": DEMO,
+    "stripe": STRIPE,
+    "paddle": PADDLE,
+    "chargebee": CHARGEBEE,
+    "braintree": BRAINTREE,
+    "maxio": MAXIO,
+}
 
 
 @pytest.mark.parametrize("name", list(PROVIDERS))
