@@ -61,7 +61,8 @@ PROVIDERS: Mapping[str, ProviderKind] = {
                 CredentialField(
                     "webhook_secret",
                     "Webhook signing secret",
-                    "whsec_… of the webhook endpoint; while you change it, the new and the old one with a space between.",
+                    "whsec_… of the webhook endpoint; while you change it, the new and the old one with a space "
+                    "between.",
                     is_secret=True,
                     is_required=False,
                 ),
