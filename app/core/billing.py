@@ -200,6 +200,11 @@ def preview_key(subscription_id: str, change: Change) -> str:
     return f"{subscription_id} {json.dumps(dump_change(change), sort_keys=True)}"
 
 
+def is_about(subscription_id: str, key: str) -> bool:
+    """Whether a `preview_key` is one of this subscription's."""
+    return key.startswith(f"{subscription_id} {{")
+
+
 @dataclass(frozen=True, slots=True)
 class PriceList:
     """What a merchant can name in offers: the newest prices and coupons that can be used, at most 100 of each."""

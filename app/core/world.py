@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from app.core.billing import Capability, Catalog, Preview
+from app.core.billing import Capability, Catalog, Preview, is_about
 from app.core.direct import DirectCoupon, DirectCustomer, DirectPrice, DirectSubscription
 from app.core.facts import Facts, History, Scalar, build_facts
 from app.core.flow import FlowDefinition
@@ -55,9 +55,16 @@ class World(BaseModel):
         return self.history.get(subscription_id or "", History())
 
     def with_subscription(self, settled: DirectSubscription) -> Self:
-        """The same world after the provider has answered with a subscription's new state."""
+        """The same world after the provider has answered with a subscription's new state.
+
+        What he said beforehand of its changes holds no longer, where the state is another.
+        """
         others = tuple(s for s in self.subscriptions if s.id != settled.id)
-        return self.model_copy(update={"subscriptions": (*others, settled)})
+        update: dict[str, Any] = {"subscriptions": (*others, settled)}
+        if self.find_subscription(settled.id) != settled:
+            update["previews"] = {k: said for k, said in self.previews.items() if not is_about(settled.id, k)}
+            update["refused"] = frozenset(key for key in self.refused if not is_about(settled.id, key))
+        return self.model_copy(update=update)
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)

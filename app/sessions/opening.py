@@ -4,6 +4,7 @@ within one deadline. Neither can stop the walk; what they did not say is left ou
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -16,12 +17,22 @@ from app.adapters.vault import SealBroken
 from app.connections import customer_data
 from app.connections import service as connections
 from app.connections.customer_data import CustomerData, Endpoint
-from app.core.billing import BillingProvider, Capability, Catalog, ProviderError
+from app.core.billing import (
+    BillingProvider,
+    Capability,
+    Catalog,
+    Change,
+    Preview,
+    ProviderError,
+    ProviderRefused,
+    preview_key,
+)
 from app.core.direct import DirectCustomer, DirectSubscription, parse_customer, parse_subscriptions
 from app.core.errors import InvalidInput
 from app.core.facts import Scalar
 from app.core.flow import FlowDefinition, PlanChangeOffer
 from app.core.flow_check import offers_of
+from app.core.previews import changes_to_preview
 from app.core.world import World, read_world
 from app.db.tables.accounts import Environment
 from app.db.tables.links import CancelLink
@@ -35,6 +46,7 @@ from app.sessions.service import Begun
 from app.verify import service as verify
 
 _WAIT_STEP_S: Final = 0.05
+_PREVIEW_NEEDS_S: Final = 0.1  # with less time left, the provider is not asked beforehand
 _log = logging.getLogger(__name__)
 
 
@@ -217,11 +229,11 @@ async def _ask_both(
 ) -> tuple[_Billing, CustomerData]:
     """One deadline for everything: an id that the endpoint replaces is looked up in what is left of it."""
     ends_at = asyncio.get_running_loop().time() + order.deadline_s
-    looking = asyncio.create_task(_look_up(ports, order, order.customer_id, ends_at))
+    looking = asyncio.create_task(_look_up(ports, order, order.customer_id, ends_at, now))
     try:
         data = await _ask_endpoint(ports, session_id, order, now)
         if data.customer_id and data.customer_id != order.customer_id:
-            return await _look_up(ports, order, data.customer_id, ends_at), data
+            return await _look_up(ports, order, data.customer_id, ends_at, now), data
         return await looking, data
     finally:
         looking.cancel()
@@ -240,7 +252,9 @@ async def _ask_endpoint(ports: SessionPorts, session_id: str, order: _Order, now
     )
 
 
-async def _look_up(ports: SessionPorts, order: _Order, customer_id: str, ends_at: float) -> _Billing:
+async def _look_up(
+    ports: SessionPorts, order: _Order, customer_id: str, ends_at: float, now: datetime
+) -> _Billing:
     try:
         async with asyncio.timeout_at(ends_at):
             provider = ports.billing_of(
@@ -254,7 +268,54 @@ async def _look_up(ports: SessionPorts, order: _Order, customer_id: str, ends_at
     except (ProviderError, TimeoutError, InvalidInput) as error:
         _log.warning("billing of %s did not answer: %s", order.environment.app_id, str(error) or "timeout")
         return _Billing()
-    return _Billing(customer, tuple(subscriptions), catalog, provider.capabilities, is_verified=True)
+    billing = _Billing(customer, tuple(subscriptions), catalog, provider.capabilities, is_verified=True)
+    if provider.reads_back and order.fallback is None:
+        billing = replace(
+            billing, catalog=await _ask_beforehand(provider, order, billing, customer_id, ends_at, now)
+        )
+    return billing
+
+
+async def _ask_beforehand(
+    provider: BillingProvider,
+    order: _Order,
+    billing: _Billing,
+    customer_id: str,
+    ends_at: float,
+    now: datetime,
+) -> Catalog:
+    """The catalog with what the provider makes of the flow's offers, as far as it says so in the time that is left."""
+    if ends_at - asyncio.get_running_loop().time() < _PREVIEW_NEEDS_S:
+        return billing.catalog
+    live = [s for s in billing.subscriptions if s.id == order.subscription_id] or billing.subscriptions
+    changes = changes_to_preview(
+        order.flow,
+        subscriptions=live,
+        customer=billing.customer,
+        capabilities=billing.capabilities,
+        catalog=billing.catalog,
+        now=now,
+    )
+    previews: dict[str, Preview] = {}
+    refused: set[str] = set()
+
+    async def ask(subscription_id: str, change: Change) -> None:
+        key = preview_key(subscription_id, change)
+        try:
+            said = await provider.preview(customer_id, subscription_id, change)
+        except ProviderRefused:
+            refused.add(key)
+        except ProviderError as error:
+            _log.warning("no preview at %s: %s", order.environment.app_id, error)
+        else:
+            if said is not None:
+                previews[key] = said
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout_at(ends_at), asyncio.TaskGroup() as asking:
+            for subscription_id, change in changes:
+                asking.create_task(ask(subscription_id, change))
+    return replace(billing.catalog, previews=previews, refused=frozenset(refused))
 
 
 async def _load_catalog(provider: BillingProvider, flow: FlowDefinition) -> Catalog:
@@ -313,6 +374,8 @@ def _store(
         subscriptions=billing.subscriptions,
         prices=dict(billing.catalog.prices),
         coupons=dict(billing.catalog.coupons),
+        previews=dict(billing.catalog.previews),
+        refused=billing.catalog.refused,
         capabilities=billing.capabilities,
         history=history,
         attributes=dict(data.attributes),
