@@ -114,7 +114,11 @@ class PaddleBilling:
             return []
         wanted = ",".join(dict.fromkeys((email, email.lower())))
         found = await self._api.list_all(
-            "/customers", most=MAX_SUBSCRIPTIONS, email=wanted, status="active,archived"
+            "/customers",
+            most=MAX_SUBSCRIPTIONS,
+            may_be_invalid=True,
+            email=wanted,
+            status="active,archived",
         )
         customers = [read_customer(raw, str(raw["id"])) for raw in found if is_id(str(raw.get("id")), "ctm")]
         return [each for each in customers if each.email and each.email.lower() == email.lower()]

@@ -73,9 +73,14 @@ async def make_coupon(
     return made
 
 
-async def throw_away(api: PaddleApi, coupon: Object) -> None:
-    """Archive what was made for an acceptance that Paddle then refused. Without it, it expires within the hour."""
+async def throw_away(api: PaddleApi, coupon: Object, here: str) -> None:
+    """Archive what was made for an acceptance that Paddle then refused; in any case it expires within the hour.
+
+    It stays if it is on the subscription (at `here`) after all: another process was faster, and so ours was refused.
+    """
     try:
+        if inner(await api.find(here), "discount").get("id") == coupon["id"]:
+            return
         await api.send("PATCH", path("discounts", str(coupon["id"])), {"status": "archived"})
     except ProviderError:
         return

@@ -80,14 +80,19 @@ class PaddleApi:
             return None
         return _entity(_answer(reply))
 
-    async def list_all(self, path: str, *, most: int, **query: str) -> list[Object]:
-        """Up to `most` entities, the newest ids first, page by page; none of an unknown owner."""
+    async def list_all(
+        self, path: str, *, most: int, may_be_invalid: bool = False, **query: str
+    ) -> list[Object]:
+        """Up to `most` entities, the newest ids first, page by page; none of an unknown owner.
+
+        `may_be_invalid`: what is asked for comes from outside, and what Paddle calls invalid is nobody's.
+        """
         found: list[Object] = []
         after: dict[str, str] = {}
         for _ in range(MOST_PAGES):
             page = {"per_page": str(min(PAGE, most)), "order_by": "id[DESC]", **query, **after}
             reply = await self._call("GET", path, page)
-            if _is_not_found(reply):
+            if _is_not_found(reply) or (may_be_invalid and _error_code(reply) == "invalid_field"):
                 break
             answer = _answer(reply)
             entities = answer.get("data")

@@ -23,7 +23,7 @@ from app.core.calendar import iso
 from app.core.direct import DirectSubscription
 
 NOTICE: Final = timedelta(minutes=30)
-"""Paddle takes no billing date nearer than this."""
+"""Paddle takes no billing date nearer than this, and changes nothing so shortly before one."""
 RENEWAL_TAKES_S: Final = 900.0
 
 _NOT_NOW = "This change is not possible while your subscription is in its present state."
@@ -61,15 +61,15 @@ async def preview_body(
     """What the change would send to the subscription; None where nothing is sent that Paddle could preview."""
     match change:
         case PlanChange():
-            return await _plan(api, change, raw)
+            return await _plan(api, change, raw, now)
         case Discount(coupon_id=str()):
-            _steady(raw, "active", "trialing")
+            _steady(raw, now, "active", "trialing")
             return _attach(await find_coupon(api, change, subscription, now))
         case TrialExtension(ends_at=ends_at):
-            _steady(raw, "trialing")
+            _steady(raw, now, "trialing")
             return _bill_at(ends_at, now)
         case Pause(renews_at=datetime() as renews_at):
-            _steady(raw, "active")
+            _steady(raw, now, "active")
             return _bill_at(renews_at, now)
         case _:  # a discount that is yet to be made, a pause of charges
             return None
@@ -89,14 +89,14 @@ async def _make(
         case Discount() as change:
             return await _discount(api, here, request.effect_id, change, raw, subscription, now)
         case Pause(renews_at=datetime() as renews_at):
-            _steady(raw, "active")
+            _steady(raw, now, "active")
             return await _update(api, here, _bill_at(renews_at, now))
         case Pause(resumes_at=resumes_at):
-            return await _pause(api, here, raw, resumes_at)
+            return await _pause(api, here, raw, resumes_at, now)
         case PlanChange() as change:
-            return await _update(api, here, await _plan(api, change, raw))
+            return await _update(api, here, await _plan(api, change, raw, now))
         case TrialExtension(ends_at=ends_at):
-            _steady(raw, "trialing")
+            _steady(raw, now, "trialing")
             return await _update(api, here, _bill_at(ends_at, now))
         case _:
             assert_never(request.change)
@@ -117,8 +117,8 @@ async def _uncancel(api: PaddleApi, here: str, raw: Object) -> str | None:
     return await _update(api, here, {"scheduled_change": None})
 
 
-async def _pause(api: PaddleApi, here: str, raw: Object, resumes_at: datetime) -> str | None:
-    _steady(raw, "active")
+async def _pause(api: PaddleApi, here: str, raw: Object, resumes_at: datetime, now: datetime) -> str | None:
+    _steady(raw, now, "active")
     renews_at = moment(raw.get("next_billed_at"))
     if renews_at is None or resumes_at <= renews_at:
         raise ProviderRefused(_NOT_NOW, "The pause would be over before the next renewal.")
@@ -162,7 +162,7 @@ async def _discount(
     subscription: DirectSubscription,
     now: datetime,
 ) -> str | None:
-    _steady(raw, "active", "trialing")
+    _steady(raw, now, "active", "trialing")
     if any(given.end is None or given.end > now for given in subscription.discounts or ()):
         raise ProviderRefused(
             "Another discount is already at work on your subscription.",
@@ -177,16 +177,16 @@ async def _discount(
     try:
         return await _update(api, here, _attach(coupon))
     except ProviderRefused:
-        await throw_away(api, coupon)
+        await throw_away(api, coupon, here)
         raise
 
 
-async def _plan(api: PaddleApi, change: PlanChange, raw: Object) -> Object:
+async def _plan(api: PaddleApi, change: PlanChange, raw: Object, now: datetime) -> Object:
     if raw.get("status") == "trialing":
         raise ProviderRefused(
             "The plan cannot be changed during a trial.", "Paddle changes no items during a trial."
         )
-    _steady(raw, "active")
+    _steady(raw, now, "active")
     items = raw.get("items")
     only = items[0] if isinstance(items, list) and len(items) == 1 else None
     if not isinstance(only, dict):
@@ -215,12 +215,15 @@ def _bill_at(at: datetime, now: datetime) -> Object:
     return {"next_billed_at": iso(at), "proration_billing_mode": "do_not_bill"}
 
 
-def _steady(raw: Object, *statuses: str) -> None:
-    """Raises ProviderRefused unless the subscription is in such a status, with no change waiting."""
+def _steady(raw: Object, now: datetime, *statuses: str) -> None:
+    """Raises ProviderRefused unless the subscription is in such a status, with no change and no renewal waiting."""
     if raw.get("status") not in statuses:
         raise ProviderRefused(_NOT_NOW, f"The subscription is not {' or '.join(statuses)} at Paddle.")
     if raw.get("scheduled_change") is not None:
         raise ProviderRefused(_NOT_NOW, "A change is already scheduled for the subscription at Paddle.")
+    renews_at = moment(raw.get("next_billed_at"))
+    if renews_at is not None and renews_at - now < NOTICE:
+        raise PaddleRefused("subscription_locked_renewal")
 
 
 async def _act(api: PaddleApi, here: str, action: str, body: Object) -> str | None:
