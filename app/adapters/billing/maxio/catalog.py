@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from app.adapters.billing.maxio.reading import Site
+from app.adapters.billing.maxio.seen import Site
 from app.adapters.billing.maxio.values import cents, identity, interval, moment, number, percent, text
 from app.core.direct import Amount, DirectCoupon, DirectPrice
+from app.core.fields import MAX_ID
 
 MOST_LISTED: Final = 100
 
@@ -57,7 +58,13 @@ def read_coupon(raw: Mapping[str, Any], site: Site, now: datetime) -> DirectCoup
     """
     code = text(raw.get("code"))
     ends = moment(raw.get("end_date"))
-    if code is None or raw.get("archived_at") or raw.get("coupon_restrictions") or (ends and ends <= now):
+    if (
+        code is None
+        or len(code) > MAX_ID
+        or raw.get("archived_at")
+        or raw.get("coupon_restrictions")
+        or (ends and ends <= now)
+    ):
         return None
     percent_off = percent(raw.get("percentage"))
     amount = cents(raw.get("amount_in_cents"), site.currency) if site.currency and not percent_off else None

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Final, NoReturn
 
-from app.adapters.billing.maxio.reading import Seen
+from app.adapters.billing.maxio.seen import Seen
 from app.core.billing import Change, Discount, Pause, PlanChange, ProviderRefused, TrialExtension
 from app.core.money import exponent
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from app.adapters.billing.maxio.checks import GONE
-from app.adapters.billing.maxio.reading import Seen
+from app.adapters.billing.maxio.seen import Seen
 from app.adapters.billing.maxio.values import fields, identity, number, percent, unwrapped
 from app.adapters.billing.maxio.wire import Json, Wire
 from app.adapters.clock import Clock

@@ -4,16 +4,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from pydantic import ValidationError
+
+from app.adapters.billing.maxio.bill import is_in_use
 from app.adapters.billing.maxio.catalog import MOST_LISTED, coupon_terms_differ, read_coupon, read_price
-from app.adapters.billing.maxio.reading import (
-    OVER,
-    Seen,
-    Site,
-    is_in_use,
-    read_customer,
-    read_site,
-    read_subscription,
-)
+from app.adapters.billing.maxio.reading import read_customer, read_subscription
+from app.adapters.billing.maxio.seen import OVER, Seen, Site, read_site
 from app.adapters.billing.maxio.values import (
     fields,
     identity,
@@ -109,7 +105,13 @@ class Lookup:
 
     async def find_subscription(self, customer_id: str, subscription_id: str) -> DirectSubscription | None:
         seen = await self.see(customer_id, subscription_id)
-        return None if seen is None else read_subscription(seen, customer_id, self._clock.now())
+        return None if seen is None else self.read(seen, customer_id)
+
+    def read(self, seen: Seen, customer_id: str) -> DirectSubscription | None:
+        try:
+            return read_subscription(seen, customer_id, self._clock.now())
+        except ValidationError:  # beyond any bound that was foreseen
+            raise ProviderUnavailable("Maxio's answer was not understood.") from None
 
     async def see(self, customer_id: str, subscription_id: str, *, is_brief: bool = False) -> Seen | None:
         """The customer's subscription as Maxio tells of it; `is_brief`: without components and custom fields."""
@@ -123,7 +125,7 @@ class Lookup:
     async def _subscription(self, raw: Found, customer_id: str) -> DirectSubscription | None:
         if raw.get("coupon_codes") or raw.get("coupon_code"):  # only the single read tells what they give
             raw = await self._raw_subscription(str(identity(raw.get("id")))) or raw
-        return read_subscription(await self._see(raw), customer_id, self._clock.now())
+        return self.read(await self._see(raw), customer_id)
 
     async def _raw_subscription(self, subscription_id: str) -> Found | None:
         query = [("include[]", "coupons")]

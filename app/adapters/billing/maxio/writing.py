@@ -10,7 +10,7 @@ from typing import Any, Final, assert_never
 from app.adapters.billing.maxio.checks import GONE, refuse_impossible
 from app.adapters.billing.maxio.coupons import Coupons
 from app.adapters.billing.maxio.lookup import Lookup
-from app.adapters.billing.maxio.reading import OVER, Marker, Seen, read_subscription
+from app.adapters.billing.maxio.seen import OVER, Marker, Seen
 from app.adapters.billing.maxio.values import MARKER, number
 from app.adapters.billing.maxio.wire import NOT_THERE, Wire
 from app.adapters.clock import Clock
@@ -49,7 +49,7 @@ class Writer:
         """Make the change, unless it is there already."""
         seen = await self._lookup.see(request.customer_id, request.subscription_id)
         now = self._clock.now()
-        subscription = read_subscription(seen, request.customer_id, now) if seen else None
+        subscription = self._lookup.read(seen, request.customer_id) if seen else None
         if seen is None or subscription is None:
             raise ProviderRefused(NOT_THERE, "There is no such subscription of this customer at Maxio.")
         done = Applied(reference=request.effect_id)
