@@ -58,11 +58,11 @@ def missing_secrets(provider: str, config: Iterable[str]) -> tuple[str, ...]:
 
 def find_receiver(db: Session, *, app_id: str, provider: str) -> Environment | None:
     """The environment whose webhooks come there; None where there is none, or it has another billing system."""
-    environment = db.get(Environment, app_id)
     kind = PROVIDERS.get(provider)
-    if environment is None or environment.provider != provider or kind is None or not kind.has_inbound:
+    if kind is None or not kind.has_inbound or not is_clean(app_id):
         return None
-    return environment
+    environment = db.get(Environment, app_id)
+    return environment if environment is not None and environment.provider == provider else None
 
 
 def check(

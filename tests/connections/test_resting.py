@@ -1,0 +1,72 @@
+"""What customers notice while a billing system is left alone: they wait for nothing, and get what they asked for."""
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlmodel import select
+
+from app.connections import health
+from app.connections.guard import RESTS
+from app.core.world import read_world
+from app.db.database import Database
+from app.db.tables.outbox import OutboxJob
+from app.sessions.records import EFFECT_JOB
+from tests.support import desk as desks
+from tests.support.clock import FakeClock
+from tests.support.desk import BillingServer, Desk
+from tests.support.press import press
+
+
+@pytest.fixture(scope="module")
+def billing_server() -> Iterator[BillingServer]:
+    with desks.billing_server() as serving:
+        yield serving
+
+
+@pytest.fixture
+async def desk(
+    database: Database, clock: FakeClock, tmp_path: Path, billing_server: BillingServer
+) -> AsyncIterator[Desk]:
+    async with desks.desk_of(database, clock, tmp_path, billing_server) as opened:
+        yield opened
+
+
+def rest(desk: Desk, seconds: float = 120) -> None:
+    """Another process has been told to come back later."""
+    desk.database.write_sync(
+        health.note_failure,
+        desk.ports.vault,
+        app_id=desk.merchant.app_id,
+        failure=health.Failure("The billing service answered 429.", retry_after=seconds),
+        claim=None,
+        now=desk.clock.now(),
+    )
+
+
+async def test_a_session_opens_without_billing(desk: Desk) -> None:
+    rest(desk)
+    desk.break_billing(kind="hang")  # whoever asks it all the same would wait for good
+    page = await desk.enter()
+    assert page.status == 200
+    assert not read_world(desk.session().snapshot).is_verified
+    await desk.faults.release()
+
+
+async def test_a_cancellation_is_put_off_until_billing_wants_to_be_asked(desk: Desk) -> None:
+    page = await desk.at_confirm()
+    rest(desk)
+    page = await press(desk.visitor, page, "confirm")
+    assert page.path.endswith("/working")
+    [effect] = desk.effects()
+    assert (effect.status, effect.attempts, effect.last_error) == ("pending", 0, RESTS)
+    [job] = desk.database.read_sync(
+        lambda db: list(db.exec(select(OutboxJob).where(OutboxJob.kind == EFFECT_JOB)))
+    )
+    assert job.due_at == desk.clock.now() + timedelta(seconds=120)
+    assert desk.billed() == []
+    desk.clock.advance(seconds=120)
+    await desk.worker().drain()
+    assert desk.billed() == ["cancel"]
+    assert desk.effects()[0].status == "applied"
