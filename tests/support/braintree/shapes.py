@@ -53,15 +53,17 @@ def customer(state: Document, raw: Document) -> Document:
         "created_at": Time(raw["created_at"]),
         "updated_at": Time(raw["created_at"]),
         "custom_fields": raw["custom_fields"] or "",
-        "credit_cards": Many("credit-card", [card] if not raw.get("paypal") else []),
-        "paypal_accounts": Many("paypal-account", [_paypal(card)] if raw.get("paypal") else []),
+        **_payment_methods(raw.get("method", "credit_card"), card),
         "addresses": Many("address", [address]),
     }
 
 
-def _paypal(card: Document) -> Document:
-    kept = ("created_at", "customer_id", "default", "subscriptions", "token", "updated_at")
-    return {"email": "payer@example.com", **{name: card[name] for name in kept}}
+def _payment_methods(kind: str, card: Document) -> Document:
+    """A list of each kind, the customer's one in its own; also of kinds that a library may not know."""
+    bare = ("created_at", "customer_id", "default", "subscriptions", "token", "updated_at")
+    shown = card if kind == "credit_card" else {name: card[name] for name in bare}
+    kinds = dict.fromkeys(("credit_card", "paypal_account", kind))
+    return {f"{each}s": Many(each.replace("_", "-"), [shown] if each == kind else []) for each in kinds}
 
 
 def subscription(state: Document, raw: Document) -> Document:

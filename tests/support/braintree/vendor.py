@@ -25,7 +25,7 @@ XML: Final = "application/xml; charset=utf-8"
 
 class BraintreeVendor:
     """`has_surprises`: answers have elements of a later version. `keeps_used_up`: a discount without cycles left stays
-    listed; the documentation does not say which. `page_size`: of searches."""
+    listed; the documentation does not say which. `page_size`: of searches. `hidden_plans`: as if deleted."""
 
     name = "braintree"
 
@@ -33,6 +33,7 @@ class BraintreeVendor:
         self.has_surprises = False
         self.keeps_used_up = False
         self.page_size = 50
+        self.hidden_plans: set[str] = set()
 
     @property
     def routes(self) -> Sequence[Route]:
@@ -167,7 +168,7 @@ class BraintreeVendor:
                 raw["updated_at"] = cycles.stamp(ask.now)
         except Invalid as invalid:
             return self._refuse(invalid)
-        if before != {**raw, "updated_at": None} or kind == "cancel":
+        if before != {**raw, "updated_at": None}:
             books.record(raw["id"], kind, "", ask.now)
         return self._answer("subscription", shapes.subscription(books.state, raw))
 
@@ -177,7 +178,9 @@ class BraintreeVendor:
 
     def _plan(self, books: Books, ask: Ask) -> Answer:
         raw = books.state.get("plans", {}).get(ask.ids["id"])
-        return self.not_found(ask) if raw is None else self._answer("plan", shapes.plan(raw))
+        if raw is None or raw["id"] in self.hidden_plans:
+            return self.not_found(ask)
+        return self._answer("plan", shapes.plan(raw))
 
     def _discounts(self, books: Books, ask: Ask) -> Answer:
         discounts = [shapes.template(raw) for raw in books.state.get("discounts", {}).values()]

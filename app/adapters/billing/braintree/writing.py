@@ -55,6 +55,9 @@ class Tools:
 
 def write_for(change: Change, held: Held, gateway: Gateway, tools: Tools) -> Params | CancelNow:
     """What is to be sent for the change; reads prices and discounts. Raises ProviderRefused."""
+    if held.subscription.obstacles:
+        named = ", ".join(held.subscription.obstacles)
+        raise ProviderRefused(_NOT_NOW, f"Only a person may change this subscription ({named}).")
     match change:
         case Cancel(timing="now"):
             return CancelNow()
@@ -241,6 +244,8 @@ def _running(held: Held) -> DirectSubscription:
         raise ProviderRefused(_NOT_NOW, f"The subscription is {subscription.status.name}.")
     if subscription.end is not None:
         raise ProviderRefused(_NOT_NOW, "The subscription is set to end.")
+    if len(subscription.items) > 1:
+        raise ProviderRefused(_NOT_NOW, "The subscription has add-ons.")
     return subscription
 
 
