@@ -113,6 +113,7 @@ async def _attempt(
                 provider,
                 _request(task),
                 was_sent=effect.attempts > 0,
+                was_taken=settling.was_taken(effect),
                 blockers=lambda found: _blockers(task, found, now),
                 claim=partial(_claim, ports, task, provider.reads_back),
                 now=now,
@@ -127,7 +128,7 @@ async def _attempt(
         _log.error("effect %s has no billing system to go to: %s", effect.id, error)
         reason, retry_after = "The billing system is not connected.", None
     if now - effect.requested_at > effects.GIVE_UP_AFTER:
-        return Settlement(False, reason=settling.TOO_LATE)
+        return Settlement(False, reason=settling.given_up(effect))
     raise outbox.RetryLater(reason, after_s=effects.wait_s(job.attempts, retry_after=retry_after))
 
 

@@ -27,6 +27,7 @@ WAIT_FOR_OTHERS_S: Final = 2.0
 WITHDRAWN: Final = "withdrawn"
 CHANGED_SINCE_SHOWN: Final = "changed_since_shown"
 TOO_LATE: Final = "provider_unavailable"
+NOT_VERIFIED: Final = "not_verified"
 
 
 class Waits(outbox.RetryLater):
@@ -49,7 +50,8 @@ def claim_sending(
     for again, and what it then is, is on record. Nothing is taken back: the cancellation that follows ends the
     subscription with everything on it, and waits until this is settled. An offer that was shown before something else
     changed the subscription is not sent: its figures are no longer true. Raises RetryLater while another change is
-    under way, and where one was settled that is not among `settled_before`, which the caller's decision rests on.
+    under way or may come through once more, and where one was settled that is not among `settled_before`, which the
+    caller's decision rests on.
     """
     effect = db.get_one(Effect, effect_id)
     relevant = now - RELEVANT
@@ -59,7 +61,7 @@ def claim_sending(
         raise Waits("somebody else has settled it", after_s=WAIT_FOR_OTHERS_S)
     may_have_been_sent = effect.attempts > 0
     if now - effect.requested_at > effects.GIVE_UP_AFTER:
-        return TOO_LATE
+        return given_up(effect)
     if effect.withdrawn_at is not None and (can_read_back or not may_have_been_sent):
         if may_have_been_sent and now - effect.withdrawn_at < LANDING_TIME:
             raise Waits("it was withdrawn, and may still come through", after_s=WAIT_FOR_OTHERS_S)
@@ -67,6 +69,8 @@ def claim_sending(
     others = queries.list_other_changes(db, effect, created_after=relevant)
     if settled_now(others) != settled_before:
         raise Waits("another change has just been made", after_s=0)
+    if any(_may_still_land(other, now) for other in others):
+        raise Waits("another change was sent twice, and may come through again", after_s=WAIT_FOR_OTHERS_S)
     if effect.decision_id is not None and not may_have_been_sent:
         shown_at = db.get_one(SessionOffer, effect.decision_id).presented_at
         if any(other.applied_at is not None and other.applied_at >= shown_at for other in others):
@@ -81,6 +85,22 @@ def settled_now(others: Sequence[Effect]) -> frozenset[str]:
     if any(other.status == "pending" and other.attempts > 0 for other in others):
         raise Waits("another change to this subscription is under way", after_s=WAIT_FOR_OTHERS_S)
     return frozenset(other.id for other in others if other.status == "applied")
+
+
+def was_taken(effect: Effect) -> bool:
+    """Whether the provider said, at the last try, that it had made the change, and it did not show."""
+    return effect.last_error == effects.NOT_VERIFIED
+
+
+def given_up(effect: Effect) -> str:
+    """Why a change that could not be made for so long is not made any more."""
+    return NOT_VERIFIED if was_taken(effect) else TOO_LATE
+
+
+def _may_still_land(other: Effect, now: datetime) -> bool:
+    """Of a change that was sent more than once, one sending has made it; another may be on its way, and whoever has no
+    idempotency keys would do it once more: cancel what was meanwhile to go on."""
+    return other.attempts > 1 and other.applied_at is not None and now - other.applied_at < LANDING_TIME
 
 
 def settle(

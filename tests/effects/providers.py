@@ -24,13 +24,15 @@ from tests.support.subscriptions import NOW, day
 @dataclass
 class FakeBilling(BillingProvider):
     """`before` and `after` are raised by the next `apply`, before or after the change is made. `forgets` makes it say
-    that a change was made which then does not show."""
+    that a change was made which then does not show. `stale` is how many reads see what `was` there before."""
 
     subscriptions: list[DirectSubscription]
     reads_back: bool = True
     before: ProviderError | None = None
     after: ProviderError | None = None
     forgets: bool = False
+    stale: int = 0
+    was: list[DirectSubscription] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
     asked: list[ChangeRequest] = field(default_factory=list)
     capabilities: frozenset[Capability] = frozenset(Capability)
@@ -45,7 +47,9 @@ class FakeBilling(BillingProvider):
         return self.subscriptions
 
     async def find_subscription(self, customer_id: str, subscription_id: str) -> DirectSubscription | None:
-        return next((each for each in self.subscriptions if each.id == subscription_id), None)
+        is_stale, self.stale = bool(self.was) and self.stale > 0, max(self.stale - bool(self.was), 0)
+        seen = self.was if is_stale else self.subscriptions
+        return next((each for each in seen if each.id == subscription_id), None)
 
     async def load_catalog(self, price_ids: Sequence[str], coupon_ids: Sequence[str]) -> Catalog:
         return Catalog()
@@ -56,6 +60,7 @@ class FakeBilling(BillingProvider):
         if request.effect_id not in self.made:
             self.made.append(request.effect_id)
             if not self.forgets:
+                self.was = self.subscriptions
                 self.subscriptions = [
                     changed(each, request.change) if each.id == request.subscription_id else each
                     for each in self.subscriptions

@@ -52,17 +52,21 @@ async def attempt(
     *,
     subscription_id: str = "sub_1",
     was_sent: bool = False,
+    was_taken: bool = False,
     refusal: str | None = None,
     blockers: tuple[str, ...] = (),
     ledger: Ledger | None = None,
+    looks_again: int = 0,
 ) -> Settlement:
     return await effects.attempt(
         billing,
         a_request(change, subscription_id=subscription_id),
         was_sent=was_sent,
+        was_taken=was_taken,
         blockers=lambda _: blockers,
         claim=(ledger or Ledger(refusal)).claim,
         now=NOW,
+        looks_again_after_s=(0.0,) * looks_again,
     )
 
 
@@ -143,6 +147,34 @@ async def test_a_change_that_does_not_show_is_never_said_to_be_made(change: Chan
     billing = FakeBilling([active()], forgets=True)
     with pytest.raises(ProviderUnavailable) as caught:
         await attempt(billing, change)
+    assert caught.value.reason == NOT_VERIFIED
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.type)
+async def test_a_change_that_shows_a_moment_later_is_recognised_at_once(change: Change) -> None:
+    billing = FakeBilling([active()], stale=2)
+    settled = await attempt(billing, change, looks_again=2)
+    assert (settled.is_applied, settled.subscription) == (True, with_change(change))
+    assert len(billing.asked) == 1
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.type)
+async def test_what_is_refused_because_an_earlier_try_has_made_it_unseen_is_made(change: Change) -> None:
+    billing = FakeBilling([with_change(change)], before=NO, stale=1, was=[active()])
+    settled = await attempt(billing, change, was_sent=True)
+    assert (settled.is_applied, settled.confirmation) == (True, "read_back")
+
+
+async def test_an_equal_discount_of_somebody_else_makes_no_success_of_a_refusal() -> None:
+    billing = FakeBilling([with_change(HALF)], before=NO, stale=1, was=[active()])
+    assert (await attempt(billing, HALF)).reason == "card_expired"
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.type)
+async def test_a_refusal_does_not_prove_that_what_was_taken_before_is_not_made(change: Change) -> None:
+    """It may just not show yet; "nothing was changed" would be a guess."""
+    with pytest.raises(ProviderUnavailable) as caught:
+        await attempt(FakeBilling([active()], before=NO), change, was_sent=True, was_taken=True)
     assert caught.value.reason == NOT_VERIFIED
 
 

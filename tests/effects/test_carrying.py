@@ -266,6 +266,34 @@ async def test_two_changes_of_one_instant_do_not_wait_for_each_other(desk: Desk)
     assert desk.session().outcome == "canceled", done.h1
 
 
+# --- Sent twice -------------------------------------------------------------------------------------------------
+
+
+async def test_what_was_sent_twice_has_time_to_come_through_before_it_is_undone(desk: Desk) -> None:
+    """The first sending may still be on its way: behind the undoing it would cancel what was to go on."""
+    page = await desk.at_confirm()
+    desk.break_billing("before_commit", times=1, kind="500")
+    await press(desk.visitor, page, "confirm")
+    await work(desk, after=timedelta(seconds=5))
+    assert desk.effects()[0].attempts == 2
+    result = await desk.visitor.open(page.url)
+    await press(desk.visitor, result, "uncancel")
+    await work(desk, after=timedelta(seconds=20))
+    assert desk.billed() == ["cancel"]
+    await work(desk, after=settling.LANDING_TIME)
+    assert desk.billed() == ["cancel", "uncancel"]
+    assert desk.session().outcome == "uncanceled"
+
+
+async def test_what_was_sent_once_is_undone_at_once(desk: Desk) -> None:
+    page = await desk.at_confirm()
+    desk.break_billing("after_commit", times=1, kind="drop")
+    await press(desk.visitor, page, "confirm")
+    await work(desk, after=timedelta(seconds=5))
+    await press(desk.visitor, await desk.visitor.open(page.url), "uncancel")
+    assert desk.billed() == ["cancel", "uncancel"]
+
+
 # --- Races ------------------------------------------------------------------------------------------------------
 
 
