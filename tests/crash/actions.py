@@ -128,7 +128,7 @@ def flow_of(billing: Billing, provider: str, able: Collection[Capability], timin
     made = {"percent": 50, "duration": "repeating", "months": 3}
     offers: dict[Action, Mapping[str, Any]] = {
         DISCOUNT: {"kind": "discount", "id": "half-price", **made},
-        COUPON: {"kind": "discount", "id": "a-coupon", "coupon_id": billing.id_of("coupon_half_price")},
+        COUPON: {"kind": "discount", "id": "a-coupon", "coupon_id": billing.id_of("coupon_five_dollars")},
         PAUSE: {"kind": "pause", "id": "take-a-break", "unit": "month", "max": 3},
         PLAN_CHANGE: {"kind": "plan_change", "id": "smaller", "plans": [_lite(billing, provider)]},
         TRIAL_EXTENSION: {"kind": "trial_extension", "id": "two-weeks", "days": 14},

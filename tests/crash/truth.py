@@ -147,7 +147,8 @@ def _of_pause(facts: Mapping[str, Any], change: Any, truth: DirectSubscription) 
 
 def _of_plan_change(facts: Mapping[str, Any], change: Any, truth: DirectSubscription) -> Figures:
     price = truth.items[0].price
-    yield "new plan", facts["newPlan"], price.name
+    if price.name is not None:
+        yield "new plan", facts["newPlan"], price.name
     yield "price", (facts["price"] or {}).get("amount"), price.amount.value
 
 
