@@ -53,8 +53,8 @@ def _advance(state: Document, subscription: Document, now: datetime) -> bool:
     if (expires := read(subscription["expires_at"])) and expires <= now:
         subscription.update(state="expired")
         return False
-    due = must(subscription["current_period_ends_at"])
-    if due > now:
+    due = read(subscription["current_period_ends_at"])
+    if due is None or due > now:
         return False
     if subscription["cancel_at_end_of_period"]:
         cancel(subscription, due)
