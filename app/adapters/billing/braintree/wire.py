@@ -98,7 +98,11 @@ class Errand:
         }
         content = body.encode() if isinstance(body, str) else body
         reply = self._carry_out(verb, self._address(url), fields, content)
-        return reply.status, _readable(reply)
+        text = _readable(reply)
+        if reply.status != 404 and url.endswith("/plans/") and "<plans" not in text:
+            # The library would take it for no plans at all.
+            raise ProviderUnavailable(NOT_UNDERSTOOD)
+        return reply.status, text
 
     def _address(self, url: str) -> str:
         base = braintree.Environment.All[self._config["environment"]].base_url
