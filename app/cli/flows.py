@@ -1,32 +1,35 @@
 """flow: check, publish, export and simulate flow files. Checking and simulating need no database."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import click
 
 from app.accounts import queries as accounts_queries
+from app.accounts import service as accounts
 from app.adapters.billing import registry
 from app.adapters.clock import SystemClock
 from app.adapters.http import OutboundHttp
 from app.adapters.standard_webhooks import new_secret
+from app.cli.catalogs import Connected, NoAnswer, connected, find_connected
 from app.cli.console import Failed, Workshop, read_text, remark, say, table, workshop
 from app.cli.customers import read_world
 from app.cli.orgs import get_organization
 from app.cli.simulation import Choose, Simulation
-from app.connections import service as connections
 from app.core.billing import Capability
 from app.core.calendar import parse_moment
-from app.core.errors import InvalidInput
-from app.core.flow_check import Problem, parse_flow, validate_flow
+from app.core.direct import DirectCoupon, DirectPrice
+from app.core.flow_check import SOME_PROVIDER, parse_flow, remarks, validate_flow
 from app.core.flow_schema import json_schema
+from app.core.money import Money
 from app.core.world import Walk
 from app.db.database import Session
 from app.flows import queries, service
 from app.flows.files import FlowFile, FlowFileError, dump_yaml, read_yaml
-from app.flows.service import FlowNotPublishable
-from app.web.formats import formats_for
+from app.web.formats import Formats, formats_for
 
 EVERYTHING = frozenset(Capability)
 
@@ -48,18 +51,25 @@ def _capabilities(
     return frozenset(map(Capability, names))
 
 
-def _provider(
-    context: click.Context, parameter: click.Parameter, value: str | None
-) -> frozenset[Capability] | None:
+@dataclass(frozen=True)
+class Able:
+    """What a billing system can do, and what people call it."""
+
+    capabilities: frozenset[Capability]
+    label: str = SOME_PROVIDER
+
+
+def _provider(context: click.Context, parameter: click.Parameter, value: str | None) -> Able | None:
     """What that billing system can do, found by connecting one that is never asked."""
     if value is None:
         return None
     kind = registry.PROVIDERS[value]
     samples = {"url": "https://billing.example.com", "signing_secrets": new_secret(), "text": "sample"}
-    config = {one.name: samples[one.kind] for one in kind.credential_fields}
-    return registry.connect(
-        value, config, http=OutboundHttp(()), clock=SystemClock(), mode="test"
-    ).capabilities
+    config = {
+        one.name: one.choices[0] if one.choices else samples[one.kind] for one in kind.credential_fields
+    }
+    connected = registry.connect(value, config, http=OutboundHttp(()), clock=SystemClock(), mode="test")
+    return Able(connected.capabilities, kind.label)
 
 
 with_capabilities = click.option(
@@ -80,21 +90,57 @@ with_provider = click.option(
 @click.argument("files", nargs=-1, required=True)
 @with_capabilities
 @with_provider
+@click.option(
+    "--app",
+    "app_id",
+    help="Instead: the billing system of this environment. It is asked for the prices and coupons that are named.",
+)
 def lint(
     files: tuple[str, ...],
     capabilities: frozenset[Capability] | None,
-    provided: frozenset[Capability] | None,
+    provided: Able | None,
+    app_id: str | None,
 ) -> None:
-    """Check flow files: every mistake, with line and column."""
+    """Check flow files: every mistake, with line and column; and what is worth knowing."""
+    able = provided or Able(capabilities or EVERYTHING)
+    if app_id is None:
+        _lint(files, able)
+        return
+    with workshop() as at:
+        billing = connected(at, at.database.read_sync(accounts.get_environment, app_id))
+        read = _lint(files, Able(billing.capabilities, billing.label))
+        for name, one in read.items():
+            _remark_on_ids(at, name, one, billing)
+
+
+def _lint(files: Sequence[str], able: Able) -> dict[str, FlowFile]:
+    """The files, each fit for that billing system. Raises Failed with the mistakes of all."""
     mistakes: list[str] = []
+    read: dict[str, FlowFile] = {}
     for name in files:
         try:
-            _read(name, provided or capabilities or EVERYTHING)
-            remark(f"{name}: fine.")
+            read[name] = _read(name, able)
         except FlowFileError as error:
             mistakes += str(error).splitlines()
+    for name, one in read.items():
+        found = one.locate(remarks(one.definition, able.capabilities, provider=able.label))
+        for problem in found:
+            remark(f"{name}, {problem}")
+        remark(f"{name}: fine.")
     if mistakes:
         raise Failed(*mistakes)
+    return read
+
+
+def _remark_on_ids(at: Workshop, name: str, read: FlowFile, billing: Connected) -> None:
+    """Name what the billing system does not have. That it does not answer keeps nobody from anything."""
+    try:
+        unknown = billing.check_ids(at, read.definition)
+    except NoAnswer as why:
+        remark(f"{name}: prices and coupons are not checked. {why}")
+        return
+    for problem in read.locate(unknown):
+        remark(f"{name}, {problem}")
 
 
 @flow.command("import")
@@ -103,17 +149,68 @@ def lint(
 @click.option("--note", default="", help="A word on what has changed, kept with the version.")
 def import_(org: str, file: str, note: str) -> None:
     """Publish FILE for ORG. New sessions walk it; those under way keep theirs."""
-    read = _read(file, EVERYTHING)
+    read = _read(file, Able(EVERYTHING))
     with workshop() as at:
-        try:
-            number, is_new = at.database.write_sync(_publish, at, org, read, note or Path(file).name)
-        except FlowNotPublishable as error:
-            problems = [Problem(found.field, found.message) for found in error.fields]
-            raise FlowFileError(file, read.locate(problems)) from None
+        organization = at.database.read_sync(get_organization, org)
+        environments = at.database.read_sync(accounts_queries.list_environments, organization.id)
+        billing = [found for one in environments if (found := find_connected(at, one)) is not None]
+        problems = [
+            problem
+            for one in billing
+            for problem in validate_flow(read.definition, one.capabilities, provider=one.label)
+        ]
+        if problems:
+            raise FlowFileError(file, read.locate(list(dict.fromkeys(problems))))
+        able = frozenset.intersection(EVERYTHING, *(one.capabilities for one in billing))
+        number, is_new = at.database.write_sync(_publish, at, org, read, able, note or Path(file).name)
+        for one in billing:
+            for problem in read.locate(remarks(read.definition, one.capabilities, provider=one.label)):
+                remark(f"{file}, {problem}")
+            _remark_on_ids(at, f"{file} ({one.environment.app_id})", read, one)
     if is_new:
         remark(f"Published as version {number} of {org}.")
     else:
         remark(f"This is what version {number} of {org} says already; nothing has changed.")
+
+
+@flow.command()
+@click.argument("app_id")
+@click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True, help="Of each, at most.")
+def catalog(app_id: str, limit: int) -> None:
+    """What offers can name at the billing system of APP_ID: its prices and coupons, the newest first."""
+    with workshop() as at:
+        billing = connected(at, at.database.read_sync(accounts.get_environment, app_id))
+        try:
+            found = billing.price_list(at)
+        except NoAnswer as why:
+            raise Failed(str(why)) from None
+    formats = formats_for("en")
+    prices = [_price_row(one, formats) for one in found.prices[:limit]]
+    coupons = [_coupon_row(one, formats) for one in found.coupons[:limit]]
+    table(("PRICE", "NAME", "AMOUNT", "EVERY"), prices, f"{billing.label} lists no prices.")
+    say()
+    table(("COUPON", "NAME", "OFF", "FOR"), coupons, f"{billing.label} lists no coupons.")
+    if len(found.prices) > limit or len(found.coupons) > limit:
+        remark("There are more; --limit shows up to 100 of each.")
+
+
+def _price_row(price: DirectPrice, formats: Formats) -> Sequence[object]:
+    every, money = price.duration, price.money
+    return (
+        price.id,
+        price.name,
+        formats.money(money) if money else "tiered",
+        formats.interval(every.interval, every.interval_count) if every else None,
+    )
+
+
+def _coupon_row(coupon: DirectCoupon, formats: Formats) -> Sequence[object]:
+    off = formats.percent(coupon.percent_off) if coupon.percent_off is not None else None
+    if coupon.amount_off is not None and coupon.currency is not None:
+        off = formats.money(Money(coupon.amount_off, coupon.currency))
+    months = coupon.duration_in_months
+    lasts = f"{months} months" if coupon.duration == "repeating" and months else coupon.duration
+    return (coupon.id, coupon.name, off, lasts)
 
 
 @flow.command()
@@ -172,7 +269,7 @@ def simulate(
     choose: Choose,
     moment: str | None,
     capabilities: frozenset[Capability] | None,
-    provided: frozenset[Capability] | None,
+    provided: Able | None,
 ) -> None:
     """Print each screen that one customer would see, and why each rule did or did not match.
 
@@ -181,10 +278,10 @@ def simulate(
     path = customer or customer_option
     if path is None or (customer and customer_option):
         raise click.UsageError("Give one file with the customer.")
-    able = provided or capabilities or EVERYTHING
+    able = provided or Able(capabilities or EVERYTHING)
     definition = _read(file, able).definition
     now = _moment(moment)
-    world = read_world(read_text(path), path, capabilities=able, now=now)
+    world = read_world(read_text(path), path, capabilities=able.capabilities, now=now)
     if reason is not None:
         known = [one.id for step in definition.steps if step.kind == "survey" for one in step.reasons]
         if reason not in known:
@@ -198,40 +295,29 @@ def simulate(
         say(line)
 
 
-def _read(name: str, capabilities: frozenset[Capability]) -> FlowFile:
+def _read(name: str, able: Able) -> FlowFile:
     """A flow file that could be published. Raises FlowFileError."""
     read = read_yaml(read_text(name), name)
-    problems = validate_flow(read.definition, capabilities)
+    problems = validate_flow(read.definition, able.capabilities, provider=able.label)
     if problems:
         raise FlowFileError(name, read.locate(problems))
     return read
 
 
-def _publish(db: Session, at: Workshop, org: str, read: FlowFile, note: str) -> tuple[int, bool]:
+def _publish(
+    db: Session, at: Workshop, org: str, read: FlowFile, able: frozenset[Capability], note: str
+) -> tuple[int, bool]:
     organization = get_organization(db, org)
     before = queries.find_published(db, organization.id)
     version = service.publish(
         db,
         organization_id=organization.id,
         definition=read.definition,
-        capabilities=_connected(db, at, organization.id),
+        capabilities=able,
         now=at.now,
         note=note,
     )
     return version.number, before is None or before.id != version.id
-
-
-def _connected(db: Session, at: Workshop, organization_id: str) -> frozenset[Capability]:
-    """What every connected billing system of the organization can do; one that is not connected yet forbids nothing."""
-    able = EVERYTHING
-    for environment in accounts_queries.list_environments(db, organization_id):
-        try:
-            able &= connections.capabilities(
-                environment, vault=at.vault, http=OutboundHttp(()), clock=SystemClock()
-            )
-        except InvalidInput:
-            continue
-    return able
 
 
 def _moment(text: str | None) -> datetime:

@@ -176,12 +176,16 @@ class Simulation:
         if terms.trial_ends_before and terms.trial_ends_after:
             before, after = map(self.formats.short_day, (terms.trial_ends_before, terms.trial_ends_after))
             yield f"Trial ends: {before} → {after}"
+        if terms.tax:
+            yield f"Tax: {terms.tax}"
+        if terms.renews_before:
+            yield f"Renews on {self.formats.short_day(terms.renews_before)}, and later by as long as the break"
         if terms.pause_window:
             first, last = map(
                 self.formats.short_day, (terms.pause_window.earliest, terms.pause_window.latest)
             )
             yield f"Back on a day from {first} to {last}"
-        if len(terms.options) > 1 or any(option.name for option in terms.options):
+        if len(terms.options) > 1 or any(option.name or option.resumes_at for option in terms.options):
             yield from (f"( ) {line}" for option in terms.options for line in [self._option(option)])
         if shown.link is not None:
             yield f"Leads to: {shown.link.url or shown.link.email or 'your contact'}"
@@ -192,6 +196,8 @@ class Simulation:
             parts.append(self.formats.money(option.price))
         if option.resumes_at:
             parts.append(f"back on {self.formats.short_day(option.resumes_at)}")
+        if option.renews_at:
+            parts.append(f"renews on {self.formats.short_day(option.renews_at)}")
         if option.next_charge:
             parts.append(f"next charge {self._charge(option.next_charge)}")
         return ", ".join(parts)

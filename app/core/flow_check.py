@@ -7,25 +7,27 @@ import difflib
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Final, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from app.core import merge
-from app.core.billing import Capability
+from app.core.billing import Capability, Catalog
 from app.core.eligibility import NEEDED
 from app.core.errors import FieldError, InvalidInput
 from app.core.facts import BUILT_INS
 from app.core.fields import field_errors
 from app.core.flow import (
     ConfirmStep,
+    DiscountOffer,
     FlowDefinition,
     MessageStep,
     Offer,
     OfferKind,
     OfferStep,
     OptionsFollowUp,
+    PlanChangeOffer,
     SurveyStep,
     dump_flow,
 )
@@ -119,13 +121,30 @@ def _shapes_in(annotation: object) -> Iterator[type[BaseModel]]:
 # --- Checking -------------------------------------------------------------------------------------
 
 
-def validate_flow(definition: FlowDefinition, capabilities: Collection[Capability]) -> list[Problem]:
-    """What keeps a well-formed flow from being published with such a provider; [] if nothing does."""
+SOME_PROVIDER: Final = "The connected billing provider"
+_WORDS: Final = {
+    Capability.CANCEL_AT_PERIOD_END: "end a subscription when what is paid for runs out",
+    Capability.CANCEL_NOW: "end a subscription at once",
+    Capability.DISCOUNT: "lower the price of a subscription",
+    Capability.PAUSE: "pause a subscription until a date",
+    Capability.PLAN_CHANGE: "move a subscription to another price",
+    Capability.TRIAL_EXTENSION: "make a trial longer",
+}
+"""What a flow can ask for, to stand behind "cannot"."""
+
+
+def validate_flow(
+    definition: FlowDefinition, capabilities: Collection[Capability], *, provider: str = SOME_PROVIDER
+) -> list[Problem]:
+    """What keeps a well-formed flow from being published with such a provider; [] if nothing does.
+
+    `provider` is what it is called; problems with it begin so.
+    """
     problems = [
         *_check_end(definition),
         *_check_ids(definition),
         *_check_branches(definition),
-        *_check_provider(definition, capabilities),
+        *_check_provider(definition, capabilities, provider),
         *_check_rules(definition),
         *_check_texts(definition),
     ]
@@ -187,22 +206,72 @@ def _check_branches(definition: FlowDefinition) -> Iterator[Problem]:
                 yield Problem(path, f"A branch can only go to a later step, and {branch.goto} is none.")
 
 
-def _check_provider(definition: FlowDefinition, capabilities: Collection[Capability]) -> Iterator[Problem]:
+def _check_provider(
+    definition: FlowDefinition, capabilities: Collection[Capability], provider: str
+) -> Iterator[Problem]:
+    for path, needed in _needs(definition):
+        if needed not in capabilities:
+            yield Problem(path, f"{provider} cannot {_WORDS[needed]}: it lacks the capability {needed}.")
+
+
+def _needs(definition: FlowDefinition) -> Iterator[tuple[str, Capability]]:
+    """What the flow asks of the provider, and where."""
     for path, offer in offers_of(definition):
         needed = NEEDED.get(OfferKind(offer.kind))
-        if needed is not None and needed not in capabilities:
-            yield Problem(
-                f"{path}.kind",
-                f"The connected billing provider cannot do this: it lacks the capability {needed}.",
-            )
+        if needed is not None:
+            yield f"{path}.kind", needed
     for number, step in enumerate(definition.steps):
         if isinstance(step, ConfirmStep):
-            needed = Capability.CANCEL_NOW if step.timing == "now" else Capability.CANCEL_AT_PERIOD_END
-            if needed not in capabilities:
-                yield Problem(
-                    f"steps[{number}].timing",
-                    f"The connected billing provider cannot do this: it lacks the capability {needed}.",
-                )
+            timing = Capability.CANCEL_NOW if step.timing == "now" else Capability.CANCEL_AT_PERIOD_END
+            yield f"steps[{number}].timing", timing
+
+
+# --- What is worth knowing, and keeps nothing from being published --------------------------------
+
+
+def remarks(
+    definition: FlowDefinition, capabilities: Collection[Capability], *, provider: str = SOME_PROVIDER
+) -> list[Problem]:
+    """Who will not see an offer because of what the provider cannot do."""
+    if Capability.MOVE_RENEWAL in capabilities or Capability.PAUSE not in capabilities:
+        return []
+    message = (
+        f"{provider} cannot move a renewal: only subscriptions that are billed every month see this pause."
+    )
+    return [
+        Problem(f"{path}.kind", message) for path, offer in offers_of(definition) if offer.kind == "pause"
+    ]
+
+
+def named_ids(definition: FlowDefinition) -> tuple[list[str], list[str]]:
+    """The prices and the coupons that the provider has to know; a plan that brings its price along needs none."""
+    named = list(_named(definition))
+    prices = {given for _, kind, given in named if kind == "price"}
+    return sorted(prices), sorted({given for _, kind, given in named if kind == "coupon"})
+
+
+def unknown_ids(
+    definition: FlowDefinition, catalog: Catalog, *, provider: str = SOME_PROVIDER
+) -> list[Problem]:
+    """Prices and coupons that the provider, asked for `named_ids`, does not have; their offers stay hidden."""
+    known = {"price": catalog.prices, "coupon": catalog.coupons}
+    return [
+        Problem(
+            path, f"{provider} has no {kind} {given}, or it cannot be used any more: nobody is offered it."
+        )
+        for path, kind, given in _named(definition)
+        if given not in known[kind]
+    ]
+
+
+def _named(definition: FlowDefinition) -> Iterator[tuple[str, str, str]]:
+    for path, offer in offers_of(definition):
+        if isinstance(offer, DiscountOffer) and offer.coupon_id is not None:
+            yield f"{path}.coupon_id", "coupon", offer.coupon_id
+        if isinstance(offer, PlanChangeOffer):
+            for number, plan in enumerate(offer.plans):
+                if plan.price is None:
+                    yield f"{path}.plans[{number}].price_id", "price", plan.price_id
 
 
 def offers_of(definition: FlowDefinition) -> Iterator[tuple[str, Offer]]:

@@ -9,7 +9,7 @@ from sqlmodel import Session
 from app.core.billing import Capability
 from app.core.errors import FieldError, InvalidInput, NotFound
 from app.core.flow import FlowDefinition, dump_flow
-from app.core.flow_check import parse_flow, validate_flow
+from app.core.flow_check import SOME_PROVIDER, parse_flow, validate_flow
 from app.db.base import new_id
 from app.db.tables.flows import Flow, FlowVersion
 from app.flows import queries
@@ -32,14 +32,15 @@ def publish(
     definition: FlowDefinition,
     capabilities: Set[Capability],
     now: datetime,
+    provider: str = SOME_PROVIDER,
     note: str = "",
 ) -> FlowVersion:
     """Make `definition` the flow that new sessions walk; sessions under way keep theirs.
 
     Raises FlowNotPublishable, naming each place, for a flow without a way out or with offers that the connected
-    provider cannot carry out. Publishing what is published already changes nothing.
+    provider, which is called `provider`, cannot carry out. Publishing what is published already changes nothing.
     """
-    problems = validate_flow(definition, capabilities)
+    problems = validate_flow(definition, capabilities, provider=provider)
     if problems:
         raise FlowNotPublishable(fields=[FieldError(p.path, p.message) for p in problems])
     stored = dump_flow(definition)

@@ -30,8 +30,8 @@ from app.core.billing import (
 from app.core.direct import DirectCustomer, DirectSubscription, parse_customer, parse_subscriptions
 from app.core.errors import InvalidInput
 from app.core.facts import Scalar
-from app.core.flow import FlowDefinition, PlanChangeOffer
-from app.core.flow_check import offers_of
+from app.core.flow import FlowDefinition
+from app.core.flow_check import named_ids
 from app.core.previews import changes_to_preview
 from app.core.world import World, read_world
 from app.db.tables.accounts import Environment
@@ -320,18 +320,10 @@ async def _ask_beforehand(
 
 async def _load_catalog(provider: BillingProvider, flow: FlowDefinition) -> Catalog:
     """The prices and coupons that the flow's offers name; nothing is asked where they name none."""
-    offers = [offer for _, offer in offers_of(flow)]
-    prices = [
-        plan.price_id
-        for offer in offers
-        if isinstance(offer, PlanChangeOffer)
-        for plan in offer.plans
-        if plan.price is None
-    ]
-    coupons = [c for offer in offers if (c := getattr(offer, "coupon_id", None))]
+    prices, coupons = named_ids(flow)
     if not prices and not coupons:
         return Catalog()
-    return await provider.load_catalog(sorted(set(prices)), sorted(set(coupons)))
+    return await provider.load_catalog(prices, coupons)
 
 
 def _store(

@@ -1,12 +1,15 @@
 """Flow files from a terminal: checked, published, exported, simulated."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.conftest import Run, runner
+from tests.support.clock import FakeClock
+from tests.support.merchant import BILLING_KEY, served_billing
 
 ROOT = Path(__file__).parents[2]
 DEMO = str(ROOT / "demo" / "flow.yaml")
@@ -84,6 +87,107 @@ def test_offers_that_the_billing_system_cannot_make_are_mistakes(offline: Run) -
     assert refused.code == 1
     assert any("lacks the capability pause" in line for line in refused.errors)
     assert offline("flow", "lint", DEMO, "--capabilities", "fly").code == 2
+
+
+def test_what_a_flow_asks_for_in_vain_is_said_in_words(offline: Run, tmp_path: Path) -> None:
+    file = tmp_path / "now.yaml"
+    file.write_text("name: At once\nsteps:\n  - { kind: confirm, id: c, timing: now }\n")
+    refused = offline("flow", "lint", str(file), "--capabilities", "cancel_at_period_end")
+    assert refused.errors == [
+        f"{file}, line 3, column 29: steps[0].timing: The connected billing provider cannot end a subscription at "
+        "once: it lacks the capability cancel_now."
+    ]
+
+
+def test_who_will_not_see_a_pause_is_remarked(offline: Run) -> None:
+    everything = "cancel_at_period_end,discount,pause,plan_change,trial_extension"
+    linted = offline("flow", "lint", DEMO, "--capabilities", everything)
+    assert linted.code == 0
+    assert linted.err.count("cannot move a renewal: only subscriptions that are billed every month") == 2
+    assert "cannot move a renewal" not in offline("flow", "lint", DEMO, "--provider", "demo").err
+
+
+@pytest.fixture
+def billing(run: Run, app_id: str, tmp_path: Path) -> Iterator[Run]:
+    """The command line, its test environment connected to the demo's billing service."""
+    with served_billing(tmp_path, FakeClock()) as url:
+        allowed = {"LEAVEWELL_ALLOWED_NETWORKS": "127.0.0.0/8"}
+
+        def connected(*arguments: str, **more: str) -> Any:
+            return run(*arguments, **{**allowed, **more})
+
+        given = f"base_url={url}", f"api_key={BILLING_KEY}"
+        assert connected("setup", "provider", app_id, "demo", *given).code == 0
+        yield connected
+
+
+NAMES_UNKNOWN = """\
+name: Odd
+steps:
+  - kind: offer
+    id: stay
+    offers:
+      - { kind: discount, id: a, coupon_id: coupon_thanks }
+      - { kind: discount, id: b, coupon_id: coupon_gone }
+      - kind: plan_change
+        id: c
+        plans: [{ price_id: price_lite_monthly }, { price_id: price_gone }]
+  - { kind: confirm, id: confirm }
+"""
+
+
+def test_prices_and_coupons_that_billing_does_not_have_are_named(
+    billing: Run, app_id: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "odd.yaml"
+    file.write_text(NAMES_UNKNOWN)
+    for done in (
+        billing("flow", "lint", str(file), "--app", app_id),
+        billing("flow", "import", "acme", str(file)),
+    ):
+        assert done.code == 0
+        named = next(line for line in done.err.splitlines() if "coupon_gone" in line)
+        assert "odd.yaml" in named
+        assert "line 7" in named
+        assert "offers[1].coupon_id: The demo's billing service has no coupon coupon_gone" in named
+        assert (
+            "steps[0].offers[2].plans[1].price_id: The demo's billing service has no price price_gone"
+            in done.err
+        )
+        assert "coupon_thanks" not in done.err
+        assert "price_lite" not in done.err
+
+
+def test_billing_that_does_not_answer_keeps_nobody_from_publishing(
+    billing: Run, app_id: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "odd.yaml"
+    file.write_text(NAMES_UNKNOWN)
+    unreachable = {"LEAVEWELL_ALLOWED_NETWORKS": ""}
+    done = billing("flow", "import", "acme", str(file), **unreachable)
+    assert done.code == 0
+    assert "Published as version" in done.err
+    assert "prices and coupons are not checked. The demo's billing service could not be asked" in done.err
+
+
+def test_what_offers_can_name_is_listed(billing: Run, app_id: str) -> None:
+    listed = billing("flow", "catalog", app_id)
+    assert listed.code == 0
+    words = " ".join(listed.out.split())
+    assert "price_lite_monthly Lite $6.00 a month" in words
+    assert "price_pro_yearly Pro yearly $290.00 a year" in words
+    assert "coupon_half_price Half price for three months 50% 3 months" in words
+    assert "coupon_five_dollars $5 off for six months $5.00 6 months" in words
+    assert "There are more" in billing("flow", "catalog", app_id, "--limit", "2").err
+    refused = billing("flow", "catalog", app_id, LEAVEWELL_ALLOWED_NETWORKS="")
+    assert refused.code == 1
+    assert refused.errors[0].startswith("The demo's billing service could not be asked")
+
+
+def test_before_billing_is_connected_there_is_nothing_to_list(run: Run, app_id: str) -> None:
+    assert run("flow", "catalog", app_id).code == 1
+    assert run("flow", "lint", DEMO, "--app", app_id).code == 1
+    assert run("flow", "catalog", "app_test_none").code == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"a: [", b"- 1", b"\x00"])

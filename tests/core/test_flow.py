@@ -4,9 +4,19 @@ from typing import Any
 
 import pytest
 
-from app.core.billing import Capability
+from app.core.billing import Capability, Catalog
+from app.core.direct import DirectCoupon
 from app.core.flow import FlowDefinition, OfferKind, dump_flow
-from app.core.flow_check import RESERVED_STEP_IDS, InvalidFlow, parse_flow, validate_flow
+from app.core.flow_check import (
+    RESERVED_STEP_IDS,
+    InvalidFlow,
+    named_ids,
+    parse_flow,
+    remarks,
+    unknown_ids,
+    validate_flow,
+)
+from tests.support.subscriptions import price
 
 EVERYTHING = frozenset(Capability)
 CONFIRM = {"kind": "confirm", "id": "confirm"}
@@ -326,6 +336,77 @@ def test_problems_come_in_the_order_of_the_flow() -> None:
     steps = [{"kind": "message", "id": f"m{n}", "title": "{{x}}"} for n in range(12)]
     found = validate_flow(parse_flow(flow(*steps)), EVERYTHING)
     assert [problem.path for problem in found] == [f"steps[{n}].title" for n in range(12)]
+
+
+# --- The provider ---------------------------------------------------------------------------------
+
+EVERY_OFFER = offering(
+    HALF,
+    PAUSE,
+    {"kind": "plan_change", "id": "lite", "plans": [{"price_id": "price_lite"}]},
+    {"kind": "trial_extension", "id": "longer", "days": 14},
+    {"kind": "contact", "id": "talk"},
+)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "path", "words"),
+    [
+        (Capability.DISCOUNT, "steps[0].offers[0].kind", "lower the price of a subscription"),
+        (Capability.PAUSE, "steps[0].offers[1].kind", "pause a subscription until a date"),
+        (Capability.PLAN_CHANGE, "steps[0].offers[2].kind", "move a subscription to another price"),
+        (Capability.TRIAL_EXTENSION, "steps[0].offers[3].kind", "make a trial longer"),
+        (
+            Capability.CANCEL_AT_PERIOD_END,
+            "steps[1].timing",
+            "end a subscription when what is paid for runs out",
+        ),
+    ],
+)
+def test_what_the_provider_cannot_do_is_said_in_words_with_its_name(
+    lacking: Capability, path: str, words: str
+) -> None:
+    [problem] = validate_flow(parse_flow(EVERY_OFFER), EVERYTHING - {lacking}, provider="Braintree")
+    assert problem.path == path
+    assert problem.message == f"Braintree cannot {words}: it lacks the capability {lacking}."
+
+
+def test_ending_at_once_is_something_to_be_able_to_do() -> None:
+    at_once = {"name": "Test", "steps": [{**CONFIRM, "timing": "now"}]}
+    [problem] = validate_flow(parse_flow(at_once), EVERYTHING - {Capability.CANCEL_NOW})
+    assert problem.message.startswith("The connected billing provider cannot end a subscription at once")
+
+
+def test_who_will_not_see_a_pause_is_remarked_and_forbids_nothing() -> None:
+    definition, able = parse_flow(EVERY_OFFER), EVERYTHING - {Capability.MOVE_RENEWAL}
+    assert validate_flow(definition, able) == []
+    [remark] = remarks(definition, able, provider="Braintree")
+    assert remark.path == "steps[0].offers[1].kind"
+    assert remark.message.startswith(
+        "Braintree cannot move a renewal: only subscriptions that are billed every"
+    )
+    assert remarks(definition, EVERYTHING) == []
+    assert remarks(definition, able - {Capability.PAUSE}) == [], "then it is a problem"
+
+
+def test_what_the_provider_has_to_know_is_found_and_missed() -> None:
+    own_price = {"price_id": "mine", "price": {"id": "mine", "amount": {"value": 600}}}
+    definition = parse_flow(
+        offering(
+            HALF,
+            {"kind": "discount", "id": "thanks", "coupon_id": "THANKS"},
+            {"kind": "discount", "id": "again", "coupon_id": "AGAIN"},
+            {"kind": "plan_change", "id": "lite", "plans": [own_price, {"price_id": "b"}, {"price_id": "a"}]},
+        )
+    )
+    assert named_ids(definition) == (["a", "b"], ["AGAIN", "THANKS"])
+    known = Catalog({"a": price(price_id="a")}, {"THANKS": DirectCoupon(id="THANKS", percent_off=10)})
+    missed = {problem.path: problem.message for problem in unknown_ids(definition, known, provider="Stripe")}
+    assert set(missed) == {"steps[0].offers[2].coupon_id", "steps[0].offers[3].plans[1].price_id"}
+    assert missed["steps[0].offers[2].coupon_id"].startswith(
+        "Stripe has no coupon AGAIN, or it cannot be used"
+    )
+    assert missed["steps[0].offers[3].plans[1].price_id"].startswith("Stripe has no price b")
 
 
 def test_a_message_says_something() -> None:
