@@ -183,9 +183,7 @@ def remove_scheduled_pause(books: Books, ask: Ask) -> Answer:
             subscription.pop(name, None)
         subscription["next_billing_at"] = subscription["current_term_end"]
         touch(subscription, ask)
-    # Where it is only a step on the way to a cancellation, that is the change.
-    if not ask.headers.get("chargebee-idempotency-key", "").endswith(":unpause"):
-        books.record(subscription["id"], "resume", key_of(ask), ask.now)
+    books.record(subscription["id"], "resume", key_of(ask), ask.now)
     return answer(books.state, subscription)
 
 

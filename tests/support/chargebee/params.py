@@ -152,7 +152,7 @@ class Listing:
         """The page, and where the next one begins."""
         field, is_descending = self.order
         found = [thing for thing in things if self._fits(thing)]
-        found.sort(key=lambda thing: (thing.get(field) or 0, str(thing.get("id"))), reverse=is_descending)
+        found.sort(key=lambda thing: (_rank(thing.get(field)), str(thing.get("id"))), reverse=is_descending)
         page = found[self.offset : self.offset + self.limit]
         following = self.offset + self.limit
         return page, json.dumps([str(following)]) if following < len(found) else None
@@ -168,6 +168,10 @@ class Listing:
                 case "in" if value not in _names(field, wanted):
                     return False
         return True
+
+
+def _rank(value: object) -> tuple[int, str]:
+    return (value, "") if isinstance(value, int) else (0, str(value))
 
 
 def _names(field: str, value: str) -> list[str]:

@@ -125,12 +125,12 @@ class Changes:
 
     async def _pause(self, request: ChangeRequest, before: DirectSubscription, change: Pause) -> None:
         _need(isinstance(before.status, Active) and _is_running(before), _NOT_RUNNING)
-        term_end = before.period_end
         if change.renews_at is not None:
+            term_end = before.period_end
             _need(term_end is not None and change.renews_at > term_end, "It renews later already.")
             await self._send(request, "change_term_end", writing.term_end(change.renews_at))
             return
-        _need(term_end is not None and change.resumes_at > term_end, "It is paid for until after the pause.")
+        writing.check_pause(before, change.resumes_at)
         await self._send(request, "pause", writing.pause(change.resumes_at))
 
     async def _resume(self, request: ChangeRequest, found: Document) -> None:

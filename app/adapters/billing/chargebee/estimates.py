@@ -14,7 +14,7 @@ from app.core.money import Money
 
 # Balances of the customer's are left out: they change what is paid, not what it costs.
 WITHOUT_BALANCES: Params = (("use_existing_balances", "false"),)
-_RECURRING: Final = frozenset({"plan_item_price", "addon_item_price"})
+_RECURRING: Final = ("plan_item_price", "addon_item_price")
 
 
 def preview(estimate: Document) -> Preview:

@@ -33,6 +33,8 @@ class Previews:
                     subscription_id, "change_term_end_estimate", writing.term_end(renews_at)
                 )
             case Pause():
+                for subscription in await self._site.read([entry], with_prices=False):
+                    writing.check_pause(subscription, change.resumes_at)
                 asked = writing.pause_estimate(change.resumes_at)
                 return await self._ask(subscription_id, "pause_subscription_estimate", asked)
             case TrialExtension():

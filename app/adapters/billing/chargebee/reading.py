@@ -3,14 +3,14 @@
 https://apidocs.chargebee.com/docs/api/subscriptions
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
 from app.adapters.billing.chargebee import shapes
 from app.adapters.billing.chargebee.amounts import decimal_to_minor, read_decimal, to_minor, to_moment
 from app.adapters.billing.chargebee.wire import Document
-from app.core.calendar import EARLIEST, Interval
+from app.core.calendar import EARLIEST
 from app.core.direct import (
     MAX_ITEMS,
     Active,
@@ -34,11 +34,12 @@ from app.core.direct import (
 )
 
 MOST_DISCOUNTS: Final = 20
-_INTERVALS: Final = frozenset({"day", "week", "month", "year"})
+# What is looked up in these may be anything, also what cannot be hashed.
+_INTERVALS: Final = ("day", "week", "month", "year")
 _DURATIONS: Final = {"one_time": "once", "limited_period": "repeating", "forever": "forever"}
 _MONTHS: Final = {"month": 1, "year": 12}
 # Of tiered, volume and stairstep pricing one unit has no price; of the others it has.
-_UNIT_PRICED: Final = frozenset({"per_unit", "flat_fee"})
+_UNIT_PRICED: Final = ("per_unit", "flat_fee")
 _MOST_QUANTITY: Final = 1_000_000
 _LAG: Final = timedelta(days=1)  # how long after its time Chargebee may still carry something out
 
@@ -288,7 +289,7 @@ def _items_of(found: Document) -> list[Document]:
 
 def _items(found: Document, prices: Definitions) -> list[DirectSubscriptionItem]:
     currency = shapes.currency(found.get("currency_code"))
-    tiered = {each.get("item_price_id") for each in shapes.documents(found.get("item_tiers"))}
+    tiered = [each.get("item_price_id") for each in shapes.documents(found.get("item_tiers"))]
     items = [_item(each, found, currency, prices, tiered) for each in _items_of(found)[:MAX_ITEMS]]
     if items:
         return items
@@ -298,7 +299,7 @@ def _items(found: Document, prices: Definitions) -> list[DirectSubscriptionItem]
 
 
 def _item(
-    item: Document, found: Document, currency: str | None, prices: Definitions, tiered: set[Any]
+    item: Document, found: Document, currency: str | None, prices: Definitions, tiered: Sequence[object]
 ) -> DirectSubscriptionItem:
     name = shapes.identifier(item.get("item_price_id")) or "unknown"
     listed = price(prices[name]) if name in prices else None
@@ -351,7 +352,7 @@ def _duration(unit: object, count: object) -> DurationConfig | None:
     times = shapes.whole(count, at_least=1, at_most=3650)
     if unit not in _INTERVALS or times is None:
         return None
-    return DurationConfig(interval=cast("Interval", unit), interval_count=times)
+    return DurationConfig(interval=unit, interval_count=times)
 
 
 def _discounts(found: Document, coupons: Definitions, start: datetime) -> list[DirectDiscount]:
@@ -363,7 +364,7 @@ def _discounts(found: Document, coupons: Definitions, start: datetime) -> list[D
         if name is not None:
             defined = coupon(coupons[name]) if name in coupons else None
             given.append(_discount(each, name, defined or DirectCoupon(id=name), since))
-    ours = set(coupon_ids(found))
+    ours = coupon_ids(found)
     for each in shapes.documents(found.get("discounts")):
         name = shapes.identifier(each.get("id"))
         if name is not None and each.get("coupon_id") not in ours:
