@@ -1,5 +1,6 @@
 """What the demo has to know of a simulated vendor: how to connect to it, what it calls things, what it cannot do."""
 
+import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -47,8 +48,12 @@ async def ask(billing: Billing) -> Simulated:
 
 
 def renamed(flow: str, names: Mapping[str, str]) -> str:
-    """The flow's file, with the vendor's names in it."""
-    return re.sub(r"\b(?:price|coupon|prod)_\w+", lambda found: names.get(found[0], found[0]), flow)
+    """The flow's file, with the vendor's names in it; in quotes, for some of them are numbers."""
+    return re.sub(r"\b(?:price|coupon|prod)_\w+", lambda found: _quoted(names, found[0]), flow)
+
+
+def _quoted(names: Mapping[str, str], name: str) -> str:
+    return json.dumps(names[name]) if name in names else name
 
 
 def fitted(flow: dict[str, Any], able: Collection[Capability]) -> dict[str, Any]:
