@@ -393,6 +393,26 @@ async def test_whoever_sees_an_old_state_does_not_make_the_change_twice(
     assert world.count_changes(BENS) == 1
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        (HALF, AT_PERIOD_END, Uncancel()),
+        ("pause", Resume()),
+        ("pause", AT_PERIOD_END, Uncancel()),
+        ("plan", Cancel(timing="now")),
+    ],
+)
+async def test_no_change_charges_or_credits_the_rest_of_a_period(
+    world: BraintreeWorld, changes: tuple[Change | str, ...]
+) -> None:
+    """The simulated account prorates wherever it is not told to leave it."""
+    made = {"pause": pause(world), "plan": PlanChange(price=lite(world))}
+    charges = world.raw()["transactions"]
+    for number, change in enumerate(changes):
+        await world.make(made[change] if isinstance(change, str) else change, f"eff_{number}")
+        assert (world.raw()["transactions"], world.raw()["balance"]) == (charges, "0.00")
+
+
 async def test_what_braintree_cannot_do_is_not_promised(world: BraintreeWorld) -> None:
     missing = {Capability.TRIAL_EXTENSION, Capability.MOVE_RENEWAL}
     assert frozenset(Capability) - world.provider.capabilities == missing

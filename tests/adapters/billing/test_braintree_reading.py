@@ -106,6 +106,34 @@ async def test_a_pause_on_trial_is_not_ours(world: BraintreeWorld) -> None:
     assert ManualReason.FOREIGN_PAUSE in automation_blockers(seen, History(), NOW)
 
 
+MONTH = {"start": "2026-11-12T00:00:00Z", "end": "2026-12-12T00:00:00Z"}
+STANDS: Mapping[str, dict[str, Any]] = {
+    "active": {"status": {"name": "active", "currentPeriod": MONTH}},
+    "to end": {"status": {"name": "active", "currentPeriod": MONTH}, "end": MONTH["end"]},
+    "trial": {"status": {"name": "trial", "trial": MONTH}},
+    "paused": {"status": {"name": "paused", "pause": {"start": MONTH["end"], "end": "2027-02-12T00:00:00Z"}}},
+    "unpaid": {"status": {"name": "unpaid", "currentPeriod": MONTH}},
+    "future": {"status": {"name": "future"}, "start": "2026-12-01T00:00:00Z"},
+    "canceled": {"status": {"name": "canceled", "canceledAt": "2026-11-12T00:00:00Z"}},
+    "discounted": {
+        "status": {"name": "active", "currentPeriod": MONTH},
+        "discounts": [{"coupon": {"amountOff": 250, "currency": "USD", "duration": "forever"}}],
+    },
+}
+
+
+@pytest.mark.parametrize("name", STANDS)
+async def test_where_a_subscription_stands_is_read_as_it_is(world: BraintreeWorld, name: str) -> None:
+    ends = datetime(2026, 12, 12, tzinfo=UTC)
+    usual = monthly("sub_x", "cus_x", value=900, currency="USD", start=add_months(ends, -5), ends=ends)
+    world.put(person("cus_x"), [{**usual, **STANDS[name]}])
+    truth, seen = world.subscription("sub_x"), await world.seen("cus_x", "sub_x")
+    assert seen.status == truth.status
+    assert (seen.end, seen.start, seen.price_total()) == (truth.end, truth.start, truth.price_total())
+    assert [each.end for each in seen.discounts or ()] == [each.end for each in truth.discounts or ()]
+    assert seen.status.name == STANDS[name]["status"]["name"]
+
+
 # --- What is read of the others -------------------------------------------------------------------
 
 

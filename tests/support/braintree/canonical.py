@@ -143,10 +143,10 @@ def _place_in_time(raw: Document, status: Document, frequency: int, start: datet
         raw |= _not_begun(max(start.date(), now.date() + _A_DAY))
         return
     period = status.get("currentPeriod")
-    ends = (
-        datetime.fromisoformat(period["end"]).date() if period else later(start.date(), frequency, start.day)
-    )
     begins = datetime.fromisoformat(period["start"]).date() if period else start.date()
+    ends = datetime.fromisoformat(period["end"]).date() if period else later(begins, frequency, start.day)
+    while not period and ends <= now.date():
+        begins, ends = ends, later(ends, frequency, start.day)
     had = max(round((ends - start.date()).days / 30.44 / frequency), 1)
     raw |= {
         "first_billing_date": start.date().isoformat(),

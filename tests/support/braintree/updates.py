@@ -2,11 +2,12 @@
 
 import re
 from dataclasses import dataclass
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
 from tests.support.braintree.canonical import PAUSE_ID, modification
-from tests.support.braintree.cycles import amount
+from tests.support.braintree.cycles import amount, charge, due
 
 Document = dict[str, Any]
 _PARAMS: Final = {
@@ -31,7 +32,7 @@ class Invalid(Exception):
     path: tuple[str, ...] = ("subscription",)
 
 
-def update(state: Document, raw: Document, params: Document) -> str:
+def update(state: Document, raw: Document, params: Document, now: datetime) -> str:
     """Change `raw`; answers with the demo's word for it. Raises Invalid."""
     if raw["status"] == "Canceled":
         raise Invalid("81901", "base", "Cannot edit a canceled subscription.")
@@ -48,10 +49,25 @@ def update(state: Document, raw: Document, params: Document) -> str:
     }
     if raw["status"] == "Past Due" and price_changing:
         raise Invalid("91920", "base", "Cannot edit price changing fields on past due subscription.")
+    before = due(raw)
     _set_cycles(raw, params)
     _set_plan(state, raw, params)
     _set_discounts(state, raw, params.get("discounts", {}))
+    if params.get("options", {}).get("prorate_charges") is not False:
+        _prorate(raw, due(raw) - before, now)
     return _word_for(params)
+
+
+def _prorate(raw: Document, difference: Decimal, now: datetime) -> None:
+    """This account's setting: what is due for the rest of the period is charged at once, or credited."""
+    if difference == 0 or raw["billing_period_start_date"] is None:
+        return
+    begins, last_day = (date.fromisoformat(raw[f"billing_period_{each}_date"]) for each in ("start", "end"))
+    share = Decimal((last_day - now.date()).days + 1) / ((last_day - begins).days + 1)
+    if difference > 0:
+        raw["transactions"].insert(0, charge(raw, difference * share, begins, last_day))
+    else:
+        raw["balance"] = amount(Decimal(raw["balance"]) + difference * share, raw["currency"])
 
 
 def _word_for(params: Document) -> str:

@@ -142,7 +142,7 @@ class BraintreeVendor:
             name, params = read(ask.body)
             if name != "subscription" or not isinstance(params, dict):
                 raise Invalid("91921", "base", "Invalid request format.")
-            return update(state, raw, params)
+            return update(state, raw, params, ask.now)
 
         return self._change(books, ask, change)
 

@@ -30,6 +30,8 @@ from app.core.renewals import charges_within, is_monthly, price_at, renewal
 NOT_POSSIBLE: Final = "This change is not possible here."
 _NOT_NOW: Final = "This change cannot be made to your subscription at the moment."
 _OFFER_GONE: Final = "This offer is no longer available."
+# With every write that changes what is due: else the account's settings decide whether the rest of the period is
+# charged or credited.
 _NO_PRORATION: Final = {"prorate_charges": False}
 _MOST_CYCLES: Final = 120
 
@@ -208,7 +210,7 @@ def _pause(change: Pause, held: Held, tools: Tools) -> Params:
 def _resume(held: Held, tools: Tools) -> Params:
     if not isinstance(held.subscription.status, Paused):
         raise ProviderRefused(_NOT_NOW, "The subscription is not paused.")
-    return {**_without(held, tools.pause_id), "options": _NO_PRORATION}
+    return _without(held, tools.pause_id)
 
 
 # --- Plans ----------------------------------------------------------------------------------------
@@ -280,7 +282,7 @@ def _put(held: Held, discount_id: str, off: Money, number: int | None) -> Params
 
 def _without(held: Held, discount_id: str) -> Params:
     is_there = any(each.id == discount_id for each in held.raw.discounts)
-    return {"discounts": {"remove": [discount_id]}} if is_there else {}
+    return {"discounts": {"remove": [discount_id]}, "options": _NO_PRORATION} if is_there else {}
 
 
 def _written(money: Money) -> str:
