@@ -43,6 +43,11 @@ PAGE = "app_id = 'a' AND (created_at, id) < ('2026', 'x') ORDER BY created_at DE
         "SELECT * FROM receipts WHERE session_id = 's'",
         f"SELECT * FROM cancellation_requests WHERE {PAGE}",
         "SELECT * FROM cancellation_requests WHERE session_id = 's'",
+        "SELECT failures, rest_until FROM connections WHERE app_id = 'a'",
+        "SELECT * FROM environments LEFT JOIN connections ON connections.app_id = environments.app_id"
+        " WHERE provider_config IS NOT NULL AND environments.app_id > 'a' ORDER BY environments.app_id LIMIT 9",
+        "SELECT * FROM inbound_events WHERE app_id = 'a' AND event_sha256 = 'e'",
+        "SELECT * FROM inbound_events WHERE expires_at <= '2026' ORDER BY expires_at LIMIT 9",
     ],
 )
 @pytest.mark.parametrize(

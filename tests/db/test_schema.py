@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
+from app.connections.queries import hold, list_connected
 from app.db import schema
 from app.db.base import metadata
 from app.db.database import Database, Session
@@ -122,6 +123,29 @@ def test_a_second_upgrade_changes_nothing(filled: str) -> None:
 def test_going_down_leaves_nothing(filled: str) -> None:
     command.downgrade(alembic_config(filled), "base")
     assert tables_of(filled) == {"alembic_version"}
+
+
+def test_what_was_connected_before_connections_had_rows_stays_connected(blank_database_url: str) -> None:
+    command.upgrade(alembic_config(blank_database_url), "0002")
+    engine = create_engine(parse_url(blank_database_url))
+    with engine.begin() as connection:
+        for statement in (
+            "INSERT INTO organizations (id, name, slug, created_at) VALUES ('org_1', 'A', 'a', :now)",
+            "INSERT INTO environments (app_id, organization_id, mode, provider, provider_config,"
+            " customer_data_timeout_ms, customer_data_failures, return_origins, exit_policy, locale, theme,"
+            " hosted_enabled, created_at) VALUES ('app_1', 'org_1', 'live', 'direct', 'sealed', 1500, 0, '[]',"
+            " 'always', 'en', '{}', true, :now)",
+        ):
+            connection.execute(text(statement), {"now": START.isoformat(" ")})
+    engine.dispose()
+    schema.upgrade(blank_database_url)
+    with Database(blank_database_url) as database:
+        [one] = database.read_sync(list_connected, limit=9)
+        assert (one.environment.provider_config, one.connection) == ("sealed", None)
+        database.write_sync(hold, "app_1")
+        [one] = database.read_sync(list_connected, limit=9)
+        assert one.connection is not None
+        assert one.connection.failures == 0
 
 
 def test_processes_that_start_at_once_migrate_once(blank_database_url: str) -> None:
