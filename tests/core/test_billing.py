@@ -65,6 +65,10 @@ FIVE_OFF = Discount(amount_off_minor=500, currency="USD", duration="once")
         (HALF, discounted(percentOff=50.0, duration="repeating"), True),
         (HALF, discounted(percentOff=50, duration="once"), False),
         (HALF, discounted(percentOff=10), False),
+        (HALF, discounted(amountOff=1500, currency="USD"), True),  # of 29.99, half a cent goes up
+        (HALF, discounted(amountOff=1499, currency="USD"), False),
+        (HALF, discounted(amountOff=1500, currency="EUR"), False),
+        (HALF, discounted(amountOff=1500, currency="USD", duration="once"), False),
         (HALF, discounted(end="2025-04-01", percentOff=50), False),
         (HALF, discounted(start="2025-05-01", percentOff=50), False),
         (FIVE_OFF, discounted(amountOff=500, currency="usd"), True),
