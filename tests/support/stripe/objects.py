@@ -23,6 +23,7 @@ TABLES: Final = (
     "keys",
 )
 DEEPEST: Final = 4
+NEVER: Final = 1 << 60
 # Stripe's decimals where they are not ISO 4217's: https://docs.stripe.com/currencies
 _FACTORS: Final = {"ISK": 100, "UGX": 100}
 _DIVISORS: Final = {"MGA": 100}
@@ -362,7 +363,7 @@ def next_period_end(subscription: Document, after: int) -> int:
 
 
 def period_end(subscription: Document) -> int:
-    return max(item["current_period_end"] for item in subscription["items"]["data"])
+    return max((item["current_period_end"] for item in subscription["items"]["data"]), default=NEVER)
 
 
 def _new_item(

@@ -15,6 +15,7 @@ from tests.support.simulator.books import Books, Document
 from tests.support.simulator.http import Answer, Ask, Route
 from tests.support.stripe import truth
 from tests.support.stripe.objects import (
+    NEVER,
     fresh_id,
     new_coupon,
     new_customer,
@@ -41,7 +42,6 @@ from tests.support.stripe.updates import end_now, find_coupon, find_price, item_
 ACCOUNT: Final = "acct_1SimNorthwind"
 KEYS_LAST: Final = timedelta(hours=24)
 SEARCHABLE_AFTER: Final = timedelta(minutes=1)
-_NOT_OVER: Final = ("active", "trialing", "past_due", "unpaid", "paused", "incomplete")
 _BY_EMAIL: Final = re.compile(r'\s*email\s*:\s*(?:"((?:[^"\\]|\\.)*)"|\'((?:[^\'\\]|\\.)*)\')\s*')
 
 _ID: Final = r"(?P<id>[^/]+)"
@@ -375,7 +375,7 @@ def _list_subscriptions(books: Books, ask: Ask, params: Params) -> Answer:
         found = [one for one in found if one["customer"] == customer]
     match params.get("status"):
         case None:
-            found = [one for one in found if one["status"] in _NOT_OVER]
+            found = [one for one in found if one["status"] not in ("canceled", "incomplete_expired")]
         case "all":
             pass
         case wanted:
@@ -481,7 +481,7 @@ def _preview(books: Books, ask: Ask, params: Params) -> Answer:
     stored = state["subscriptions"].get(name)
     if stored is None:
         raise _missing("subscription", name)
-    if stored["status"] == "canceled" or (stored["cancel_at"] or 1 << 60) <= period_end(stored):
+    if stored["status"] == "canceled" or (stored["cancel_at"] or NEVER) <= period_end(stored):
         raise Refusal(
             f"No upcoming invoices for customer: {stored['customer']}",
             code="invoice_upcoming_none",

@@ -99,7 +99,7 @@ class StripeBilling:
         try:
             found = await wire.find(self._gateway.api.accounts.retrieve_current_async())
         except wire.NotPermitted as refused:
-            await wire.page(self._gateway.api.subscriptions.list_async({"limit": 1}))
+            await self._gateway.try_reading()
             return Account(id=refused.account or "the account of a restricted key", mode=mode)
         if found is None or not isinstance(found.get("id"), str):
             raise CredentialsRefused("Stripe has no account for this API key.")

@@ -26,15 +26,12 @@ from app.core.billing import (
     Pause,
     PlanChange,
     ProviderRefused,
-    ProviderUnavailable,
     Resume,
     TrialExtension,
     Uncancel,
     is_in_place,
 )
 from app.core.direct import Active, DirectSubscription, Paused, Trial
-
-MOST_KEYS: Final = 5
 
 _NO: Final = {
     "cancel": "Your cancellation could not be carried out automatically.",
@@ -105,6 +102,7 @@ class Changes:
                 request.subscription_id, asked, options
             ),
             request.effect_id + step,
+            self._clock.now(),
         )
 
     async def _end(self, request: ChangeRequest) -> Found:
@@ -115,6 +113,7 @@ class Changes:
                 request.subscription_id, params, options
             ),
             request.effect_id,
+            self._clock.now(),
         )
 
     async def _keep(self, request: ChangeRequest, raw: Raw) -> Found:
@@ -158,23 +157,20 @@ class Changes:
         raise ProviderRefused(_NO[request.change.type], declined.reason)
 
 
-async def keyed(write: Write, key: str) -> Found:
+async def keyed(write: Write, key: str, now: datetime) -> Found:
     """Write under an idempotency key.
 
     Stripe keeps the first answer to a key for a day, a refusal or a failure of its own too. As the subscription was
-    just read and lacks the change, such an answer is out of date: the next key asks anew.
+    just read and lacks the change, such an answer is out of date, and a key of this very moment asks anew.
     """
-    kept: Declined | KeptFailure | None = None
-    for number in range(1, MOST_KEYS + 1):
-        try:
-            return await wire.ask(write({"idempotency_key": key if number == 1 else f"{key}:{number}"}))
-        except KeptFailure as failure:
-            kept = failure
-        except Declined as declined:
-            if not declined.was_kept and declined.type != "idempotency_error":
-                raise
-            kept = declined
-    raise kept or ProviderUnavailable()
+    try:
+        return await wire.ask(write({"idempotency_key": key}))
+    except KeptFailure:
+        pass
+    except Declined as declined:
+        if not declined.was_kept and declined.type != "idempotency_error":
+            raise
+    return await wire.ask(write({"idempotency_key": f"{key}:{int(now.timestamp())}"}))
 
 
 def _is_done(request: ChangeRequest, raw: Raw, subscription: DirectSubscription, now: datetime) -> bool:
@@ -198,6 +194,8 @@ def _refuse_unsafe(change: Change, before: DirectSubscription) -> None:
         return
     if before.end is not None:
         raise ProviderRefused(no, "The subscription is scheduled to end.")
+    if not isinstance(before.status, Active | Trial):
+        raise ProviderRefused(no, f"The subscription is {before.status.name}.")
     if isinstance(change, Pause) and not isinstance(before.status, Active):
         raise ProviderRefused(no, f"Only an active subscription can be paused; it is {before.status.name}.")
     if isinstance(change, TrialExtension) and not isinstance(before.status, Trial):

@@ -28,7 +28,7 @@ _GONE: Final = "This discount is no longer available."
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _LONGEST_NAME: Final = 40
 
-Keyed = Callable[[Callable[[Any], Awaitable[StripeObject]], str], Awaitable[Found]]
+Keyed = Callable[[Callable[[Any], Awaitable[StripeObject]], str, datetime], Awaitable[Found]]
 
 
 class CouponSpent(Exception):
@@ -111,6 +111,7 @@ async def _make(
         await keyed(
             lambda options: gateway.api.coupons.create_async(params, options),  # type: ignore[arg-type]  # a plain dict
             f"{request.effect_id}:coupon:{redeem_by}",
+            now,
         )
     except Declined as declined:
         if declined.code != "resource_already_exists":

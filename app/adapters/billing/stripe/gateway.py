@@ -106,6 +106,16 @@ class Gateway:
         fresh = await asyncio.gather(*(self.customer(hit) for hit in hits if hit not in found))
         return [*found.values(), *(one for one in fresh if one is not None)]
 
+    async def try_reading(self) -> None:
+        """Read a little of everything that is needed. Raises NotPermitted, which names what the key lacks."""
+        api = self.api
+        await asyncio.gather(
+            wire.page(api.customers.list_async({"limit": 1})),
+            wire.page(api.subscriptions.list_async({"limit": 1, "expand": ["data.latest_invoice"]})),
+            wire.page(api.prices.list_async({"limit": 1, "expand": ["data.product"]})),
+            wire.page(api.coupons.list_async({"limit": 1})),
+        )
+
     async def complete(self, subscriptions: Iterable[Raw]) -> None:
         """Fill in what lies too deep to be asked for along: products, amounts in other currencies, items' coupons."""
         items = [(one, item) for one in subscriptions for item in _items_of(one)]

@@ -212,7 +212,8 @@ def _has_discounts(raw: Raw) -> bool:
 
 def _obstacles(raw: Raw, now: datetime) -> Iterator[Obstacle]:
     items = raw.get("items")
-    if raw.get("schedule") is not None:
+    # An item's own trial ends in another price, as a phase of a schedule does.
+    if raw.get("schedule") is not None or any(item.get("current_trial") for item in _items_in(raw)):
         yield Obstacle.SCHEDULE
     if raw.get("pending_update") is not None:
         yield Obstacle.PENDING_UPDATE
