@@ -61,6 +61,25 @@ def a_break_until_it_is_over_or_resumed(visitor: Visitor) -> None:
     visitor.does_not_see("Starts again")
 
 
+def a_break_of_a_year_that_is_paid_for(visitor: Visitor) -> None:
+    begin(visitor, "Chen")
+    visitor.choose("I do not use it enough")
+    visitor.answer("Continue", arrive_at="Take a break, and keep your year?")
+    visitor.sees("The break begins now.")
+    visitor.sees("nothing is charged until then")
+    visitor.choose("2 months")
+    visitor.answer("Pause", arrive_at="Your break has begun")
+    visitor.sees("instead of")
+    visitor.sees("$290.00 on")
+    visitor.come_back("Your plan is paused.")
+    visitor.sees("On a break until")
+    visitor.sees("$290.00 on")
+    visitor.press_cancel(arrive_at=SURVEY)
+    visitor.choose("I do not use it enough")
+    # Not another break; the coupon that comes next is one of the billing service's.
+    visitor.answer("Continue", arrive_at=re.compile(f"A fifth off your next year|{NOTES}"))
+
+
 def half_price_for_a_long_pro(visitor: Visitor) -> None:
     begin(visitor, "Ben")
     visitor.choose("It costs too much")
@@ -193,6 +212,7 @@ class Journey:
 JOURNEYS = (
     Journey(a_new_customer_is_let_go_without_a_discount, {"sub_ada_lite": ["cancel"]}),
     Journey(a_break_until_it_is_over_or_resumed, {"sub_ada_lite": ["pause", "resume"]}),
+    Journey(a_break_of_a_year_that_is_paid_for, {"sub_chen_pro": ["pause"]}),
     Journey(half_price_for_a_long_pro, {"sub_ben_pro": ["discount"]}),
     Journey(half_price_without_a_word, {"sub_ben_pro": []}, has_own_screens=False),
     Journey(the_smaller_plan, {"sub_ben_pro": ["change-plan"]}),
