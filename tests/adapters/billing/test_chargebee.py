@@ -151,6 +151,22 @@ class TestChargebee(ProviderContract):
         assert caught.value.user_message.endswith(".")
         assert world.writes == []
 
+    async def test_a_ramp_is_a_schedule_on_sites_that_have_them(self, world: ChargebeeWorld) -> None:
+        ramp = {
+            "id": "rmp_1",
+            "subscription_id": BENS,
+            "status": "scheduled",
+            "effective_from": SOON,
+            "updated_at": 1,
+        }
+        other = {**ramp, "id": "rmp_2", "subscription_id": CHENS, "status": "succeeded"}
+        world.set_up(ramps=[ramp, other])
+        assert automation_blockers(await world.seen(), History(), NOW) == (ManualReason.SCHEDULE,)
+        assert automation_blockers(await world.seen(CHENS, CHEN), History(), NOW) == ()
+        with pytest.raises(ProviderRefused):
+            await world.provider.apply(CASES["plan change"].request(world))
+        assert world.writes == []
+
     async def test_addons_and_charges_are_items_of_their_own(self, world: ChargebeeWorld) -> None:
         plan = world.books.state["subscriptions"][BENS]["subscription_items"][0]
         addon = {"item_price_id": "addon", "item_type": "addon", "quantity": 1, "unit_price": 100}
@@ -318,6 +334,14 @@ class TestChargebee(ProviderContract):
         listed = await world.provider.list_subscriptions("cus_many")
         assert [each.id for each in listed] == [f"sub_{number}" for number in range(1, 21)]
         assert world.simulator.log.count(("GET", "/api/v2/subscriptions")) == 2
+
+    async def test_more_ids_than_fit_an_address_are_asked_for_in_parts(self, world: ChargebeeWorld) -> None:
+        ids = [f"{number:03}-{'x' * 90}" for number in range(60)]
+        with world.books.commit() as state:
+            plan = state["item_prices"][LITE["id"]]
+            state["item_prices"] |= {name: {**plan, "id": name} for name in ids}
+        catalog = await world.provider.load_catalog([*ids, 'not "an" id', "x" * 200], [])
+        assert set(catalog.prices) == set(ids)
 
     async def test_everyone_of_an_address_is_found_and_nobody_else(self, world: ChargebeeWorld) -> None:
         found = await world.provider.find_customers_by_email("emil@example.com")

@@ -8,7 +8,7 @@ from typing import Final
 
 from tests.support.chargebee import estimates, objects, operations, terms
 from tests.support.chargebee.objects import seconds
-from tests.support.chargebee.params import Listing, Refusal, error, missing
+from tests.support.chargebee.params import Listing, Refusal, error, missing, wrong
 from tests.support.simulator.books import Books, Document
 from tests.support.simulator.http import Answer, Ask, Handler, Route
 
@@ -41,6 +41,7 @@ class Chargebee:
             _get("/item_prices", self._item_prices),
             _get("/coupons", self._coupons),
             _get(f"/coupons/{_ID}", self._coupon),
+            _get("/ramps", self._ramps),
             _post("/coupons/create_for_items", operations.create_coupon_for_items),
             _post(f"/subscriptions/{_ID}/cancel_for_items", operations.cancel_for_items),
             _post(
@@ -294,6 +295,17 @@ class Chargebee:
     def _coupon(self, books: Books, ask: Ask) -> Answer:
         return Answer({"coupon": _one(books, "coupons", ask, "Coupon")})
 
+    def _ramps(self, books: Books, ask: Ask) -> Answer:
+        """`status` may be asked for only together with `subscription_id`."""
+        filters = _filters("subscription_id", "status")
+        asked = Listing(ask.query, filters=filters, orders=("updated_at",))
+        ramps = books.state["settings"]["ramps"]
+        if ramps is None:
+            return error("Ramps are not enabled for your site", "configuration_incompatible")
+        if not any(field == "subscription_id" for field, _ in asked.filters):
+            raise wrong("subscription_id", "is needed")
+        return _page(asked, {str(each["id"]): each for each in ramps}, "ramp")
+
     def _open(self, books: Books):  # type: ignore[no-untyped-def]  # the books' own context manager
         for name in ("customers", "subscriptions", "item_prices", "coupons"):
             books.state.setdefault(name, {})
@@ -303,6 +315,7 @@ class Chargebee:
             "payments_fail": False,
             "setup_charges": {},
             "tax": None,
+            "ramps": None,
         }
         books.state["settings"] = defaults | books.state.get("settings", {})
         return books.commit()

@@ -87,8 +87,8 @@ class ChargebeeBilling:
             if part(entry, "subscription").get("customer_id") == customer_id
             and not reading.is_over(part(entry, "subscription"))
         ]
-        subscriptions = await self._site.read(going_on)
-        return sorted(subscriptions, key=lambda each: each.start, reverse=True)[:MOST_SUBSCRIPTIONS]
+        going_on.sort(key=lambda entry: reading.start(part(entry, "subscription")), reverse=True)
+        return await self._site.read(going_on[:MOST_SUBSCRIPTIONS])
 
     async def find_subscription(self, customer_id: str, subscription_id: str) -> DirectSubscription | None:
         entry = await self._site.find(customer_id, subscription_id)

@@ -162,24 +162,33 @@ def coupon_ids(found: Document) -> list[str]:
 
 
 def subscription(
-    found: Document, owner: Document, *, prices: Definitions, coupons: Definitions, now: datetime
+    found: Document,
+    owner: Document,
+    *,
+    prices: Definitions,
+    coupons: Definitions,
+    has_ramp: bool,
+    now: datetime,
 ) -> DirectSubscription | None:
-    """A subscription; `prices` and `coupons` are what the catalog has of those it names."""
+    """A subscription; `prices` and `coupons` are what the catalog has of those it names.
+
+    `has_ramp`: changes to come are scheduled for it.
+    """
     name = shapes.identifier(found.get("id"))
     if name is None or found.get("deleted") is True:
         return None
-    start = _start(found)
-    status, is_known = _status(found, start, now)
-    obstacles = _obstacles(found, owner, is_known=is_known and bool(_items_of(found)))
+    begun = start(found)
+    status, is_known = _status(found, begun, now)
+    obstacles = _obstacles(found, owner, has_ramp=has_ramp, is_known=is_known and bool(_items_of(found)))
     return DirectSubscription(
         id=name,
         customer_id=shapes.identifier(found.get("customer_id")),
-        start=start,
+        start=begun,
         status=status,
         items=_items(found, prices),
         duration=_duration(found.get("billing_period_unit"), found.get("billing_period")),
         end=ends_at(found, now),
-        discounts=_discounts(found, coupons, start),
+        discounts=_discounts(found, coupons, begun),
         metadata=shapes.metadata(found.get("meta_data"), custom=found),
         obstacles=obstacles or None,
     )
@@ -197,12 +206,12 @@ def ends_at(found: Document, now: datetime) -> datetime | None:
         case "in_trial" if found.get("trial_end_action") == "cancel_subscription":
             return to_moment(found.get("trial_end"))
         case "cancelled":
-            return to_moment(found.get("updated_at")) or _start(found)
+            return to_moment(found.get("updated_at")) or start(found)
         case _:
             return None
 
 
-def _start(found: Document) -> datetime:
+def start(found: Document) -> datetime:
     times = (to_moment(found.get(key)) for key in ("started_at", "start_date", "created_at"))
     return next((time for time in times if time is not None), EARLIEST)
 
@@ -215,28 +224,28 @@ def has_pause_to_come(found: Document, now: datetime) -> bool:
     return dates[0] is not None and any(date is not None and date > now for date in dates)
 
 
-def _status(found: Document, start: datetime, now: datetime) -> tuple[SubscriptionStatus, bool]:
+def _status(found: Document, since: datetime, now: datetime) -> tuple[SubscriptionStatus, bool]:
     """What it is doing, and whether that was understood."""
     term = _period(found, "current_term_start", "current_term_end")
     match found.get("status"):
         case "cancelled":
-            return Canceled(canceled_at=ends_at(found, now) or start), True
+            return Canceled(canceled_at=ends_at(found, now) or since), True
         case "future":
             return Future(current_period=term), True
         case "in_trial":
-            begun = to_moment(found.get("trial_start")) or start
+            begun = to_moment(found.get("trial_start")) or since
             until = to_moment(found.get("trial_end"))
             if until is not None and until >= begun:
                 return Trial(trial=Period(start=begun, end=until)), True
         case "paused":
-            return Paused(pause=_pause(found, start), current_period=term), True
+            return Paused(pause=_pause(found, since), current_period=term), True
         case "active" | "non_renewing" if has_pause_to_come(found, now):
-            return Paused(pause=_pause(found, start), current_period=term), True
+            return Paused(pause=_pause(found, since), current_period=term), True
         case "active" | "non_renewing" if term is not None:
             return Active(current_period=term), True
         case _:
             pass
-    return Active(current_period=term or Period(start=start, end=start)), False
+    return Active(current_period=term or Period(start=since, end=since)), False
 
 
 def _pause(found: Document, since: datetime) -> OpenPeriod:
@@ -247,15 +256,15 @@ def _pause(found: Document, since: datetime) -> OpenPeriod:
 
 
 def _period(found: Document, start_key: str, end_key: str) -> Period | None:
-    start, end = to_moment(found.get(start_key)), to_moment(found.get(end_key))
-    return Period(start=start, end=end) if start is not None and end is not None and end >= start else None
+    begins, ends = to_moment(found.get(start_key)), to_moment(found.get(end_key))
+    return Period(start=begins, end=ends) if begins and ends and ends >= begins else None
 
 
-def _obstacles(found: Document, owner: Document, *, is_known: bool) -> tuple[Obstacle, ...]:
+def _obstacles(found: Document, owner: Document, *, has_ramp: bool, is_known: bool) -> tuple[Obstacle, ...]:
     contract = found["contract_term"] if _is_object(found.get("contract_term")) else {}
     in_store = found.get("channel") in ("app_store", "play_store")
     given = (
-        (Obstacle.SCHEDULE, "changes_scheduled_at" in found or _is_invoiced_ahead(found)),
+        (Obstacle.SCHEDULE, has_ramp or "changes_scheduled_at" in found or _is_invoiced_ahead(found)),
         (Obstacle.PENDING_UPDATE, found.get("has_scheduled_changes") is True),
         (Obstacle.SHARED_BILLING, _is_paid_by_another(found, owner)),
         (Obstacle.SEVERAL_ITEMS, len(_items_of(found)) > MAX_ITEMS),
@@ -355,9 +364,9 @@ def _duration(unit: object, count: object) -> DurationConfig | None:
     return DurationConfig(interval=unit, interval_count=times)
 
 
-def _discounts(found: Document, coupons: Definitions, start: datetime) -> list[DirectDiscount]:
+def _discounts(found: Document, coupons: Definitions, begun: datetime) -> list[DirectDiscount]:
     """Coupons and manual discounts. One that was for a single invoice is over once that is written."""
-    since = to_moment(found.get("current_term_start")) or start
+    since = to_moment(found.get("current_term_start")) or begun
     given = []
     for each in shapes.documents(found.get("coupons")):
         name = shapes.identifier(each.get("coupon_id"))

@@ -2,12 +2,15 @@
 
 from asyncio import gather
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from app.adapters.billing.chargebee import reading, shapes
 from app.adapters.billing.chargebee.wire import PAGE, Document, Wire, any_of, is_id
 from app.adapters.billing.chargebee.writing import path
 from app.adapters.clock import Clock
 from app.core.direct import DirectSubscription
+
+_MOST_RAMPS: Final = 900
 
 Entry = Document
 """A subscription as Chargebee answers with it: `subscription` and its `customer`."""
@@ -34,14 +37,20 @@ class Site:
         """
         found = [part(entry, "subscription") for entry in entries]
         named = [name for each in found for name in reading.item_price_ids(each)] if with_prices else []
-        prices, coupons = await gather(
+        prices, coupons, ramped = await gather(
             self.item_prices(named),
             self.coupons([name for each in found for name in reading.coupon_ids(each)]),
+            self._ramped([str(each.get("id")) for each in found]),
         )
         now = self._clock.now()
         read = [
             reading.subscription(
-                part(entry, "subscription"), part(entry, "customer"), prices=prices, coupons=coupons, now=now
+                part(entry, "subscription"),
+                part(entry, "customer"),
+                prices=prices,
+                coupons=coupons,
+                has_ramp=part(entry, "subscription").get("id") in ramped,
+                now=now,
             )
             for entry in entries
         ]
@@ -53,15 +62,23 @@ class Site:
     async def coupons(self, ids: Iterable[str]) -> dict[str, Document]:
         return await self._defined("/coupons", "coupon", ids)
 
+    async def _ramped(self, ids: Iterable[str]) -> list[object]:
+        """Those for which changes are scheduled as ramps, which a change of ours would undo.
+
+        Not every site has ramps.
+        """
+        ramps: list[Document] = []
+        for some in any_of("subscription_id", ids):
+            asked = (some, ("status[is]", "scheduled"))
+            ramps += await self._wire.list("/ramps", asked, most=_MOST_RAMPS, is_optional=True)
+        return [part(entry, "ramp").get("subscription_id") for entry in ramps]
+
     async def _defined(self, address: str, kind: str, ids: Iterable[str]) -> dict[str, Document]:
-        wanted = list(dict.fromkeys(ids))
         found: dict[str, Document] = {}
-        for start in range(0, len(wanted), PAGE):
-            asked = (any_of("id", wanted[start : start + PAGE]),)
-            for entry in await self._wire.list(address, asked, most=PAGE):
+        for some in any_of("id", ids):
+            for entry in await self._wire.list(address, (some,), most=PAGE):
                 thing = part(entry, kind)
-                name = shapes.identifier(thing.get("id"))
-                if name in wanted and name is not None:
+                if (name := shapes.identifier(thing.get("id"))) is not None:
                     found[name] = thing
         return found
 

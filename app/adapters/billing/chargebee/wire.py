@@ -6,7 +6,7 @@ https://apidocs.chargebee.com/docs/api/error-handling
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -18,6 +18,7 @@ WRITE_S: Final = 15.0
 MAX_BYTES: Final = 2_097_152
 PAGE: Final = 100  # the most that Chargebee gives at once
 MOST_PAGES: Final = 9  # a customer has at most 900 subscriptions
+_LONGEST_FILTER: Final = 1_400  # an address may have 2,048 characters
 NOT_ALLOWED: Final = "The billing system does not allow this change."
 NO_PAYMENT: Final = "The payment did not go through, so nothing was changed."
 
@@ -57,6 +58,10 @@ class Refused(ProviderRefused):
         self.param = param
 
 
+class _NotAnswered(ProviderUnavailable):
+    """A question that it understands, and does not answer on this site."""
+
+
 class Wire:
     """One site's API."""
 
@@ -76,13 +81,20 @@ class Wire:
             raise ProviderUnavailable("Chargebee knows nothing at an address where it should.")
         return found
 
-    async def list(self, path: str, params: Params, *, most: int) -> list[Document]:
-        """What a list holds, page by page, up to `most`."""
+    async def list(
+        self, path: str, params: Params, *, most: int, is_optional: bool = False
+    ) -> list[Document]:
+        """What a list holds, page by page, up to `most`. An optional one is empty where the site does not have it."""
         found: list[Document] = []
         offset: tuple[tuple[str, str], ...] = ()
         for _ in range(MOST_PAGES):
             limit = ("limit", str(min(PAGE, most - len(found))))
-            page = await self._read(path, (*params, limit, *offset))
+            try:
+                page = await self._read(path, (*params, limit, *offset))
+            except (_NotAnswered, CredentialsRefused):
+                if not is_optional:
+                    raise
+                return []
             entries = page.get("list") if page else None
             if page is None or not isinstance(entries, list):
                 raise ProviderUnavailable("Chargebee's answer is not the list it should be.")
@@ -114,7 +126,7 @@ class Wire:
         except Refused as refused:
             if reply.status == 404 and refused.code == "resource_not_found":
                 return None
-            raise ProviderUnavailable(f"Chargebee did not answer the question: {refused.reason}") from None
+            raise _NotAnswered(f"Chargebee did not answer the question: {refused.reason}") from None
 
     async def _call(
         self,
@@ -145,9 +157,21 @@ def segment(identifier: str) -> str:
     return quote(identifier, safe="")
 
 
-def any_of(field: str, ids: Iterable[str]) -> tuple[str, str]:
-    """A list filter: those with one of these ids. What cannot be an id is left out."""
-    return f"{field}[in]", json.dumps([each for each in dict.fromkeys(ids) if _LISTED_ID.fullmatch(each)])
+def any_of(field: str, ids: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """List filters: those with one of these ids, in as many parts as fit an address each.
+
+    What cannot be an id is left out.
+    """
+    part: list[str] = []
+    for each in dict.fromkeys(ids):
+        if not _LISTED_ID.fullmatch(each):
+            continue
+        if part and (len(part) == PAGE or len(quote(json.dumps([*part, each]), safe="")) > _LONGEST_FILTER):
+            yield f"{field}[in]", json.dumps(part)
+            part = []
+        part.append(each)
+    if part:
+        yield f"{field}[in]", json.dumps(part)
 
 
 def _form(params: Params) -> bytes:
