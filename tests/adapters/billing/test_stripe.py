@@ -1,5 +1,6 @@
 """Changes at Stripe: the contract, and what only Stripe does."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -514,6 +515,18 @@ async def test_who_was_told_no_because_another_was_faster_finds_it_done(
     world.simulator.stale_reads = 1
     await world.provider.apply(world.request(change))
     assert world.count_changes(BENS) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [Cancel(timing="period_end"), Pause(resumes_at=add_months(NOW, 2)), HALF, THEIRS, plan(LITE)],
+    ids=["cancel", "pause", "discount", "coupon", "plan"],
+)
+async def test_of_tries_at_once_one_makes_the_change(world: StripeWorld, change: Any) -> None:
+    request = world.request(change)
+    await asyncio.gather(*(world.provider.apply(request) for _ in range(4)))
+    assert world.count_changes(BENS) == 1
+    assert is_in_place(change, await world.read(), NOW)
 
 
 async def test_a_change_is_recorded_under_its_effect(world: StripeWorld) -> None:

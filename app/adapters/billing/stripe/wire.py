@@ -14,7 +14,7 @@ import stripe
 from stripe import StripeClient, StripeObject
 
 from app.adapters.http import OutboundError, OutboundHttp, Reply
-from app.core.billing import CredentialsRefused, ProviderUnavailable
+from app.core.billing import CredentialsRefused, NotYet, ProviderUnavailable, RateLimited
 
 Raw = dict[str, Any]
 
@@ -183,11 +183,9 @@ def _failure(reply: Reply) -> Exception:
         case 403, _:
             return _not_permitted(error)
         case (429, _) | (400, "rate_limit"):
-            return ProviderUnavailable("Stripe asked to slow down (429).", retry_after=reply.retry_after)
+            return RateLimited("Stripe asked to slow down (429).", retry_after=reply.retry_after)
         case 409, _:
-            return ProviderUnavailable(
-                "Stripe is still busy with the same request (409).", retry_after=reply.retry_after
-            )
+            return NotYet("Stripe is still busy with the same request (409).", retry_after=reply.retry_after)
         case status, _ if 400 <= status < 500 and error:
             return Declined(status, error, request_id, was_kept=was_kept)
     kind = KeptFailure if was_kept else ProviderUnavailable
