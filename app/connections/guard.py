@@ -26,6 +26,7 @@ from app.core.billing import (
     CredentialsRefused,
     InboundMessage,
     InboundNotice,
+    NotYet,
     Preview,
     PriceList,
     ProviderRefused,
@@ -122,11 +123,11 @@ class GuardedBilling(BillingProvider):
             await self._admit()
             try:
                 answer = await ask()
+            except (ProviderRefused, NotYet):
+                await self._note_success()
+                raise
             except ProviderUnavailable as error:
                 await self._note_failure(error)
-                raise
-            except ProviderRefused:
-                await self._note_success()
                 raise
         await self._note_success()
         return answer

@@ -287,6 +287,22 @@ class ProviderUnavailable(ProviderError):
         self.retry_after = retry_after
 
 
+class RateLimited(ProviderUnavailable):
+    """It asks everybody who has these credentials for time, and has done nothing (429).
+
+    Where it names no time, that is five seconds.
+    """
+
+    def __init__(
+        self, reason: str = "The billing system is asked too often.", *, retry_after: float | None = None
+    ) -> None:
+        super().__init__(reason, retry_after=5.0 if retry_after is None else retry_after)
+
+
+class NotYet(ProviderUnavailable):
+    """It answers, but does not make this change now (a lock, another change under way). Others it would make."""
+
+
 class CredentialsRefused(ProviderUnavailable):
     """It does not know our credentials, or they may not do this. A person can mend it, so it is tried again.
 

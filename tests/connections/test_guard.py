@@ -14,8 +14,10 @@ from app.connections import health, service
 from app.connections.guard import redacted
 from app.core.billing import (
     CredentialsRefused,
+    NotYet,
     ProviderRefused,
     ProviderUnavailable,
+    RateLimited,
 )
 from app.core.errors import Unavailable
 from app.db.base import load_json
@@ -98,16 +100,17 @@ async def test_four_failures_and_an_answer_are_nothing(
     assert (process.row().failures, process.row().rest_until) == (0, None)
 
 
-async def test_a_no_is_an_answer(process: Process, office: Office) -> None:
-    office.fail(*[ProviderRefused("It cannot be done.")] * 9)
-    for _ in range(9):
-        with pytest.raises(ProviderRefused):
+async def test_a_no_is_an_answer_and_so_is_not_yet(process: Process, office: Office) -> None:
+    for answer in (ProviderRefused("It cannot be done."), NotYet("It renews just now.", retry_after=900)):
+        office.fail(*[answer] * 9)
+        for _ in range(9):
+            with pytest.raises(type(answer)):
+                await process.ask()
+        await break_down(process, office, times=4)
+        office.fail(answer)
+        with pytest.raises(type(answer)):
             await process.ask()
-    await break_down(process, office, times=4)
-    office.fail(ProviderRefused("It cannot be done."))
-    with pytest.raises(ProviderRefused):
-        await process.ask()
-    assert process.row().failures == 0
+        assert (process.row().failures, process.row().rest_until) == (0, None)
 
 
 async def test_each_failed_try_doubles_the_rest_to_five_minutes(
@@ -234,11 +237,13 @@ async def test_if_the_one_who_asks_dies_another_one_does(
 # --- What it asks for itself ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("asked", "rest"), [(7, 7), (5.5, 5.5), (120, 120), (900, 900), (86_400, 900)])
+@pytest.mark.parametrize(
+    ("asked", "rest"), [(None, 5), (7, 7), (5.5, 5.5), (120, 120), (900, 900), (86_400, 900)]
+)
 async def test_a_vendor_that_wants_time_gets_it_from_every_process(
-    process: Process, other: Process, office: Office, clock: FakeClock, asked: float, rest: float
+    process: Process, other: Process, office: Office, clock: FakeClock, asked: float | None, rest: float
 ) -> None:
-    office.fail(ProviderUnavailable("The office answered 429.", retry_after=asked))
+    office.fail(RateLimited("The office answered 429.", retry_after=asked))
     with pytest.raises(ProviderUnavailable, match="429"):
         await process.ask()
     assert await wait_of(other) == rest

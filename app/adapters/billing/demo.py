@@ -28,6 +28,7 @@ from app.core.billing import (
     PriceList,
     ProviderRefused,
     ProviderUnavailable,
+    RateLimited,
     Resume,
     TrialExtension,
     Uncancel,
@@ -154,7 +155,9 @@ class DemoBilling:
             raise CredentialsRefused(
                 f"The billing service answered {reply.status}: it does not know the key."
             )
-        if reply.status == 429 or reply.status >= 500:
+        if reply.status == 429:
+            raise RateLimited(retry_after=reply.retry_after)
+        if reply.status >= 500:
             raise ProviderUnavailable(
                 f"The billing service answered {reply.status}.", retry_after=reply.retry_after
             )

@@ -15,7 +15,7 @@ from xml.parsers.expat import ExpatError
 import anyio
 
 from app.adapters.http import OutboundError, OutboundHttp, Reason, Reply
-from app.core.billing import CredentialsRefused, ProviderUnavailable
+from app.core.billing import CredentialsRefused, ProviderUnavailable, RateLimited
 
 with warnings.catch_warnings():
     # As it loads, the library uses a name that it has itself deprecated.
@@ -191,6 +191,6 @@ def _readable(reply: Reply) -> str:
                 "The Braintree user whom the keys belong to has a role that does not permit this."
             )
         case 429:
-            raise ProviderUnavailable("Braintree is asked too often.", retry_after=reply.retry_after)
+            raise RateLimited("Braintree is asked too often.", retry_after=reply.retry_after)
         case status:
             raise ProviderUnavailable(f"Braintree answered {status}.", retry_after=reply.retry_after)

@@ -15,6 +15,7 @@ from app.core.billing import (
     Cancel,
     Change,
     Discount,
+    NotYet,
     Pause,
     PlanChange,
     ProviderRefused,
@@ -86,7 +87,7 @@ def refusal_of(result: Any) -> ProviderRefused | ProviderUnavailable:
     codes = sorted({str(error.code) for error in result.errors.deep_errors})
     named = ", ".join(codes) or "no code"
     if set(codes) & _OVERTAKEN:
-        return ProviderUnavailable(f"The subscription was changed at the same moment (Braintree: {named}).")
+        return NotYet(f"The subscription was changed at the same moment (Braintree: {named}).")
     if set(codes) & _NO_SUCH_DISCOUNT:
         return ProviderRefused(_OFFER_GONE, f"The Discount does not exist at Braintree ({named}).")
     return ProviderRefused(_NOT_NOW, f"Braintree refused the change ({named}).")

@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from app.adapters.http import OutboundError, OutboundHttp, Reply, dump_json
-from app.core.billing import CredentialsRefused, ProviderRefused, ProviderUnavailable
+from app.core.billing import CredentialsRefused, NotYet, ProviderRefused, ProviderUnavailable, RateLimited
 
 READ_S: Final = 4.0
 WRITE_S: Final = 15.0
@@ -141,7 +141,9 @@ class PaddleApi:
             )
         except OutboundError as error:
             raise ProviderUnavailable(error.sentence) from None
-        if reply.status == 429 or reply.status >= 500:
+        if reply.status == 429:
+            raise RateLimited("Paddle answered 429.", retry_after=reply.retry_after)
+        if reply.status >= 500:
             raise ProviderUnavailable(f"Paddle answered {reply.status}.", retry_after=reply.retry_after)
         if reply.status in (401, 403):
             raise _credentials_refused(reply, _permission(path, is_write=has_body and not is_read))
@@ -189,7 +191,7 @@ def _credentials_refused(reply: Reply, permission: str) -> CredentialsRefused:
 def _refusal(reply: Reply) -> ProviderRefused | ProviderUnavailable:
     code = _error_code(reply)
     if reply.status == 409 and code not in LOCKED and code != "discount_code_conflict":
-        return ProviderUnavailable(f"Another change was under way at Paddle ({code}).")
+        return NotYet(f"Another change was under way at Paddle ({code}).")
     return PaddleRefused(code, _named_fields(reply))
 
 

@@ -11,10 +11,10 @@ from app.core.billing import (
     Cancel,
     ChangeRequest,
     Discount,
+    NotYet,
     Pause,
     PlanChange,
     ProviderRefused,
-    ProviderUnavailable,
     Resume,
     TrialExtension,
     Uncancel,
@@ -44,7 +44,7 @@ async def make_change(
         return await _make(api, request, raw, subscription, now)
     except PaddleRefused as refused:
         if refused.code in LOCKED and isinstance(request.change, _CAN_WAIT):
-            raise ProviderUnavailable(
+            raise NotYet(
                 f"Paddle changes nothing in the half hour before a renewal ({refused.code}).",
                 retry_after=RENEWAL_TAKES_S,
             ) from None
