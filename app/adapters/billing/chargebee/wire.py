@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from app.adapters.http import OutboundError, OutboundHttp, Reply
-from app.core.billing import CredentialsRefused, ProviderRefused, ProviderUnavailable
+from app.core.billing import CredentialsRefused, NotYet, ProviderRefused, ProviderUnavailable, RateLimited
 
 READ_S: Final = 4.0
 WRITE_S: Final = 15.0
@@ -28,10 +28,11 @@ Params = Sequence[tuple[str, str]]
 _ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.@:+~= -]{1,100}", re.ASCII)
 _LISTED_ID = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]{1,100}", re.ASCII)
 _CODE = re.compile(r"[A-Za-z0-9_.\[\]]{1,80}", re.ASCII)
+_FINAL = (400, 402, 404, 409, 422)
+_TOO_OFTEN = "api_request_limit_exceeded"
 # Whatever status these come with, they say nothing about the request.
 _PASSING = frozenset(
     {
-        "api_request_limit_exceeded",
         "db_connection_failure",
         "gateway_timeout",
         "internal_error",
@@ -190,17 +191,17 @@ def _judge(reply: Reply) -> Document:
         raise CredentialsRefused(
             _CREDENTIALS.get(code, fallback or "Chargebee does not allow this to the API key.")
         )
-    is_final = reply.status in (400, 402, 404, 422) or (reply.status == 409 and bool(code))
-    if not is_final or not code or code in _PASSING:
-        raise ProviderUnavailable(
-            f"Chargebee answered {reply.status}{f' ({code})' if code else ''}, not as expected.",
-            retry_after=reply.retry_after,
-        )
-    named = f"{code}, {param}" if param else code
+    said = f"Chargebee answered {reply.status}{f' ({code})' if code else ''}."
+    if reply.status == 429 or code == _TOO_OFTEN:
+        raise RateLimited(said, retry_after=reply.retry_after)
+    if reply.status == 409 and code and not code.startswith("invalid_state"):
+        raise NotYet(said, retry_after=reply.retry_after)
+    if reply.status not in _FINAL or not code or code in _PASSING:
+        raise ProviderUnavailable(said, retry_after=reply.retry_after)
     is_payment = _word(answer, "type") == "payment"
     raise Refused(
         NO_PAYMENT if is_payment else NOT_ALLOWED,
-        f"Chargebee refused: {named} (HTTP {reply.status}).",
+        f"Chargebee refused: {f'{code}, {param}' if param else code} (HTTP {reply.status}).",
         code=code,
         param=param,
     )
