@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -62,8 +63,8 @@ class TestBraintree(ProviderContract):
     pass
 
 
-def price(document: dict[str, object], **amount: object) -> DirectPrice:
-    changed = {**document, "amount": {**document["amount"], **amount}}  # type: ignore[dict-item]  # it is an object
+def price(document: dict[str, Any], **amount: object) -> DirectPrice:
+    changed = {**document, "amount": {**document["amount"], **amount}}
     return DirectPrice.model_validate(changed, by_alias=True)
 
 
@@ -158,7 +159,7 @@ async def test_a_percent_is_kept_as_the_money_it_comes_to_and_recognised_by_it(w
 
 async def test_a_discount_for_months_reduces_as_many_charges_and_no_more(world: BraintreeWorld) -> None:
     await world.make(HALF)
-    assert (await world.seen()).discounts[0].end == add_months(RENEWS_AT, 3)  # type: ignore[index]  # there is one
+    assert [each.end for each in (await world.seen()).discounts or ()] == [add_months(RENEWS_AT, 3)]
     world.wait_until(add_months(RENEWS_AT, 4))
     amounts = [charge["amount"] for charge in world.raw()["transactions"]]
     assert amounts[:5] == ["29.00", "29.00", "14.50", "14.50", "14.50"]
@@ -179,7 +180,7 @@ async def test_a_coupon_of_a_yearly_plan_lasts_as_long_as_was_shown(world: Brain
 async def test_a_repeat_after_the_renewal_finds_the_discount_that_the_charge_was_reduced_by(
     world: BraintreeWorld, keeps_used_up: bool
 ) -> None:
-    world.vendor.keeps_used_up = keeps_used_up  # type: ignore[attr-defined]  # BraintreeVendor's
+    world.braintree.keeps_used_up = keeps_used_up
     await world.make(ONCE)
     world.wait_until(RENEWS_AT + AN_HOUR)
     await world.make(ONCE)
@@ -250,7 +251,7 @@ async def test_money_without_decimals_is_written_without_any(world: BraintreeWor
 async def test_nothing_is_charged_in_a_pause_and_it_ends_by_itself(
     world: BraintreeWorld, keeps_used_up: bool
 ) -> None:
-    world.vendor.keeps_used_up = keeps_used_up  # type: ignore[attr-defined]  # BraintreeVendor's
+    world.braintree.keeps_used_up = keeps_used_up
     charges = len(world.raw()["transactions"])
     await world.make(pause(world))
     ends = add_months(RENEWS_AT, 2)
@@ -269,7 +270,7 @@ async def test_nothing_is_charged_in_a_pause_and_it_ends_by_itself(
 async def test_a_second_pause_after_the_first_is_a_pause_again(
     world: BraintreeWorld, keeps_used_up: bool
 ) -> None:
-    world.vendor.keeps_used_up = keeps_used_up  # type: ignore[attr-defined]  # BraintreeVendor's
+    world.braintree.keeps_used_up = keeps_used_up
     await world.make(pause(world))
     world.wait_until(add_months(RENEWS_AT, 2) + AN_HOUR)
     again = pause(world)

@@ -165,7 +165,7 @@ async def test_a_subscription_whose_plan_is_gone_is_still_seen_and_can_end(world
     with world.books.commit() as state:
         state["plans"]["price_gone"] = {**state["plans"][PRO["id"]], "id": "price_gone"}
         state["subscriptions"][BENS]["plan_id"] = "price_gone"
-    world.vendor.hidden_plans = {"price_gone"}  # type: ignore[attr-defined]  # BraintreeVendor's
+    world.braintree.hidden_plans = {"price_gone"}
     seen = await world.seen()
     assert seen.interval is None
     price = seen.price_total()
@@ -227,7 +227,7 @@ async def test_at_most_twenty_are_listed_newest_first(world: BraintreeWorld) -> 
 
 
 async def test_customers_of_one_address_are_found_page_by_page(world: BraintreeWorld) -> None:
-    world.vendor.page_size = 2  # type: ignore[attr-defined]  # BraintreeVendor's
+    world.braintree.page_size = 2
     for number in range(23):
         world.put({**person(f"cus_twin_{number:02}"), "email": "twin@example.com"}, [])
     found = await world.provider.find_customers_by_email("twin@example.com")

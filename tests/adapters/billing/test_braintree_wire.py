@@ -313,9 +313,7 @@ async def test_a_genuine_webhook_of_the_other_environment_is_refused(world: Brai
 async def test_a_genuine_webhook_about_something_else_is_none_of_our_business(
     world: BraintreeWorld, kind: str, subject: dict[str, Any]
 ) -> None:
-    vendor = world.vendor
-    assert isinstance(vendor, BraintreeVendor)
-    headers, body = vendor.webhook("test", kind, subject, NOW)
+    headers, body = world.braintree.webhook("test", kind, subject, NOW)
     assert world.provider.verify_inbound(InboundMessage(headers, body, NOW)) is None
 
 

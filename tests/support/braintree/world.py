@@ -8,6 +8,7 @@ from app.core.billing import Applied, Change
 from app.core.direct import DirectSubscription
 from tests.adapters.billing.contract import BEN, BENS, change_of
 from tests.adapters.billing.simulated import SimulatedWorld
+from tests.support.braintree.vendor import BraintreeVendor
 
 
 class BraintreeWorld(SimulatedWorld):
@@ -17,7 +18,13 @@ class BraintreeWorld(SimulatedWorld):
     coupon = "coupon_five_dollars"  # it has amounts only
 
     def surprise(self) -> None:
-        self.vendor.has_surprises = True  # type: ignore[attr-defined]  # BraintreeVendor's
+        self.braintree.has_surprises = True
+
+    @property
+    def braintree(self) -> BraintreeVendor:
+        """The vendor, with his own switches."""
+        assert isinstance(self.vendor, BraintreeVendor)
+        return self.vendor
 
     def raw(self, subscription_id: str = BENS) -> dict[str, Any]:
         """Braintree's own object, to look at."""
