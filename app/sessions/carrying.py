@@ -137,6 +137,7 @@ async def _claim(ports: SessionPorts, task: _Task, can_read_back: bool, subscrip
         settling.claim_sending,
         effect_id=task.effect.id,
         subscription_id=subscription_id,
+        sent_before=task.effect.attempts,
         settled_before=task.settled_before,
         can_read_back=can_read_back,
         now=ports.clock.now(),

@@ -39,6 +39,7 @@ def claim_sending(
     *,
     effect_id: str,
     subscription_id: str,
+    sent_before: int,
     settled_before: frozenset[str],
     can_read_back: bool,
     now: datetime,
@@ -50,8 +51,8 @@ def claim_sending(
     for again, and what it then is, is on record. Nothing is taken back: the cancellation that follows ends the
     subscription with everything on it, and waits until this is settled. An offer that was shown before something else
     changed the subscription is not sent: its figures are no longer true. Raises RetryLater while another change is
-    under way or may come through once more, and where one was settled that is not among `settled_before`, which the
-    caller's decision rests on.
+    under way or may come through once more, and where the caller's decision no longer holds: this one was not sent
+    `sent_before` times by now, or another was settled that is not among `settled_before`.
     """
     effect = db.get_one(Effect, effect_id)
     relevant = now - RELEVANT
@@ -59,6 +60,8 @@ def claim_sending(
     db.refresh(effect, with_for_update=True)
     if effect.status != "pending":
         raise Waits("somebody else has settled it", after_s=WAIT_FOR_OTHERS_S)
+    if effect.attempts != sent_before:  # a lease ran out under a process that lives
+        raise Waits("somebody else has just sent it", after_s=WAIT_FOR_OTHERS_S)
     may_have_been_sent = effect.attempts > 0
     if now - effect.requested_at > effects.GIVE_UP_AFTER:
         return given_up(effect)

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
+import httpx
 import pytest
 
 from app.core.commands import ConfirmCancel
@@ -15,7 +16,8 @@ from app.sessions import carrying, service, settling
 from app.sessions.ports import LONGEST_PATIENCE_S, SessionPorts
 from app.sessions.records import EFFECT_JOB
 from demo.billing.faults import Fault
-from tests.support.desk import Desk
+from tests.support.desk import BillingServer, Desk
+from tests.support.merchant import BILLING_KEY
 from tests.support.pages import FROM_A_PAGE, Page, Visitor
 from tests.support.press import press
 
@@ -322,15 +324,42 @@ async def test_two_sessions_that_accept_get_one_offer(desk: Desk) -> None:
     assert sorted(offer.status for offer in desk.offers()) == ["applied", "failed"]
 
 
+async def test_a_worker_that_was_held_up_does_not_take_its_twins_change_for_somebody_elses(
+    desk: Desk, billing_server: BillingServer
+) -> None:
+    """It began when nothing had been sent, and what it then reads is what the other one has just brought about."""
+    page = await desk.at_offer("price")
+    desk.break_billing("read", times=1)
+    await press(desk.visitor, page, "accept")
+    (job,) = owed(desk)
+    desk.faults.plan(Fault("read", "hang"))
+    desk.faults.plan(Fault("after_commit", "drop"))
+    key = {"Authorization": f"Bearer {BILLING_KEY}"}
+    async with httpx.AsyncClient(base_url=billing_server.url, headers=key) as billing:
+        held_up = asyncio.create_task(carrying.work_on(desk.session_ports(), a_twin(job)))
+        await billing.get("/faults/held", params={"point": "read"})
+        with pytest.raises(outbox.RetryLater):
+            await carrying.work_on(desk.session_ports(), a_twin(job))
+        await billing.post("/faults/release")
+        with pytest.raises(outbox.RetryLater):
+            await held_up
+    await work(desk)
+    assert desk.billed() == ["discount"]
+    assert status_of(desk) == ("applied", None, "finished")
+
+
+def a_twin(job: OutboxJob) -> outbox.Job:
+    return outbox.Job(job.id, job.kind, job.subject_id, {}, attempts=2)
+
+
 async def test_two_workers_with_the_same_change_make_it_once(desk: Desk) -> None:
     """A lease ran out under a process that lives: both carry on, and one result is written down."""
     page = await desk.at_offer("price")
     desk.break_billing("read", times=1)
     await press(desk.visitor, page, "accept")
     (job,) = owed(desk)
-    twin = outbox.Job(job.id, job.kind, job.subject_id, {}, attempts=2)
     results = await asyncio.gather(
-        *(carrying.work_on(desk.session_ports(), twin) for _ in range(4)), return_exceptions=True
+        *(carrying.work_on(desk.session_ports(), a_twin(job)) for _ in range(4)), return_exceptions=True
     )
     assert all(result is None or isinstance(result, outbox.RetryLater) for result in results)
     assert desk.billed() == ["discount"]
