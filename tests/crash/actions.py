@@ -8,7 +8,6 @@ from app.core.billing import Capability
 from app.core.flow import FlowDefinition
 from app.core.flow_check import parse_flow
 from demo.billing.seed import LITE
-from tests.crash.billing import Billing
 from tests.support.pages import Page, Visitor
 from tests.support.press import press
 
@@ -123,14 +122,16 @@ def is_possible(action: Action, provider: str, able: Collection[Capability]) -> 
     return action.needs <= set(able) and (action is not COUPON or provider != "direct")
 
 
-def flow_of(billing: Billing, provider: str, able: Collection[Capability], timing: str) -> FlowDefinition:
+def flow_of(
+    id_of: Callable[[str], str], provider: str, able: Collection[Capability], timing: str
+) -> FlowDefinition:
     """A flow with each offer that this provider can carry out."""
     made = {"percent": 50, "duration": "repeating", "months": 3}
     offers: dict[Action, Mapping[str, Any]] = {
         DISCOUNT: {"kind": "discount", "id": "half-price", **made},
-        COUPON: {"kind": "discount", "id": "a-coupon", "coupon_id": billing.id_of("coupon_five_dollars")},
+        COUPON: {"kind": "discount", "id": "a-coupon", "coupon_id": id_of("coupon_five_dollars")},
         PAUSE: {"kind": "pause", "id": "take-a-break", "unit": "month", "max": 3},
-        PLAN_CHANGE: {"kind": "plan_change", "id": "smaller", "plans": [_lite(billing, provider)]},
+        PLAN_CHANGE: {"kind": "plan_change", "id": "smaller", "plans": [_lite(id_of, provider)]},
         TRIAL_EXTENSION: {"kind": "trial_extension", "id": "two-weeks", "days": 14},
     }
     reasons = [
@@ -151,7 +152,7 @@ def flow_of(billing: Billing, provider: str, able: Collection[Capability], timin
     )
 
 
-def _lite(billing: Billing, provider: str) -> dict[str, Any]:
+def _lite(id_of: Callable[[str], str], provider: str) -> dict[str, Any]:
     """The small plan; `direct` has no price list that it could be looked up in."""
-    plan: dict[str, Any] = {"price_id": billing.id_of(LITE["id"])}
+    plan: dict[str, Any] = {"price_id": id_of(LITE["id"])}
     return {**plan, "price": LITE} if provider == "direct" else plan

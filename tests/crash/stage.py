@@ -81,7 +81,8 @@ class Stage:
         return process
 
     def stop(self, port: int | None = None) -> None:
-        stack, _ = self._servers.pop(port or self.port)
+        """Stop a server, if it has not been killed."""
+        stack, _ = self._servers.pop(port or self.port, (ExitStack(), None))
         stack.close()
 
     def kill(self) -> None:
@@ -138,7 +139,7 @@ class Stage:
         billing = self.billings.of(provider)
         if self._connected != (provider, timing):
             able = self.capabilities(provider)
-            flow = flow_of(billing, provider, able, timing)
+            flow = flow_of(billing.id_of, provider, able, timing)
             self.database.write_sync(_connect, self.merchant, provider, self._config(provider), flow, able)
             self._connected = (provider, timing)
         return billing
