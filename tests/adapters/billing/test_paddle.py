@@ -145,6 +145,14 @@ async def test_an_address_can_belong_to_several_customers(world: PaddleWorld) ->
     assert await world.provider.find_customers_by_email("emil@example.com,ben@example.com") == []
 
 
+async def test_only_the_very_address_counts_whatever_paddle_finds(world: PaddleWorld) -> None:
+    world.answer_with(
+        Answer({"data": list(world.books.state["customers"].values()), "meta": {}}), ending="/customers"
+    )
+    (found,) = await world.provider.find_customers_by_email("Ben@example.com")
+    assert found.id == translated(BEN)
+
+
 async def test_more_subscriptions_than_a_page_holds_come_newest_first_and_without_the_ended(
     world: PaddleWorld,
 ) -> None:
@@ -248,6 +256,7 @@ async def test_a_made_discount_is_for_one_acceptance_only(world: PaddleWorld) ->
     assert made["expires_at"] == iso(NOW + timedelta(hours=1))
     assert (made["type"], made["amount"], made["maximum_recurring_intervals"]) == ("percentage", "50", 3)
     assert [each["idempotencyKey"] for each in world.books.changes_of(world.id_of(BENS))] == ["eff_1"]
+    made["status"] = "active"  # as it is until it is used
     assert made["id"] not in [coupon.id for coupon in (await world.provider.list_catalog()).coupons]
 
 
@@ -365,6 +374,8 @@ async def test_a_pause_begins_with_the_next_renewal_and_ends_by_itself(world: Pa
     status = (await world.seen()).status
     assert isinstance(status, Paused)
     assert (status.pause.start, status.pause.end) == (renews_at, resumes_at)
+    assert status.current_period is not None
+    assert status.current_period.end == renews_at
     world.clock.set(renews_at + timedelta(days=1))
     status = (await world.seen()).status
     assert isinstance(status, Paused)
