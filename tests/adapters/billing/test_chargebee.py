@@ -404,9 +404,11 @@ class TestChargebee(ProviderContract):
     ) -> None:
         request = CASES[name].request(world)
         await world.provider.apply(request)
+        sent = list(world.writes)
         world.clock.advance(minutes=31)
         await world.provider.apply(request)
         assert world.count_changes(request.subscription_id) == 1
+        assert world.writes == sent
 
     @pytest.mark.parametrize("name", ["cancel", "half for 3 months", "pause", "plan change", "yearly pause"])
     async def test_where_reading_lags_the_key_does_its_work(self, world: ChargebeeWorld, name: str) -> None:

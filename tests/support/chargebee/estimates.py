@@ -33,10 +33,8 @@ def update_subscription_for_items(books: Books, ask: Ask) -> Answer:
     found = state["subscriptions"].get(form.required("subscription[id]"))
     if found is None:
         raise missing("Subscription", form.text("subscription[id]"))
-    if found["status"] in ("cancelled", "transferred", "paused"):
-        raise Refusal("The subscription cannot be changed now", "invalid_state_for_request", status=409)
     rhythm = (found["billing_period"], found["billing_period_unit"])
-    is_other_plan = operations.change_items(state, found, form)
+    is_other_plan = operations.change_items(state, found, form, seconds(ask.now))
     operations.put_coupons(state, found, form.each("coupon_ids"), seconds(ask.now))
     manual = [_manual(state, form)] if form.each("discounts[operation_type]") else []
     estimate = _estimate(state, found, manual)

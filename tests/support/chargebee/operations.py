@@ -222,9 +222,7 @@ def update_for_items(books: Books, ask: Ask) -> Answer:
     form = Form(ask.form(), UPDATE_USABLE, UPDATE_KNOWN)
     with books.commit() as state:
         subscription = taken(state, ask)
-        if subscription["status"] in ("cancelled", "transferred", "paused"):
-            raise Refusal("The subscription cannot be changed now", "invalid_state_for_request", status=409)
-        is_other_plan = change_items(state, subscription, form)
+        is_other_plan = change_items(state, subscription, form, seconds(ask.now))
         if form.each("coupon_ids"):
             put_coupons(state, subscription, form.each("coupon_ids"), seconds(ask.now))
         # Whatever was scheduled is dropped by any change that is made at once.
@@ -234,7 +232,10 @@ def update_for_items(books: Books, ask: Ask) -> Answer:
     return answer(books.state, subscription)
 
 
-def change_items(state: Document, subscription: Document, form: Form) -> bool:
+def change_items(state: Document, subscription: Document, form: Form, now: int) -> bool:
+    """Put another plan in place of the old one; a subscription that is over comes back to life with it."""
+    if subscription["status"] in ("transferred", "paused"):
+        raise Refusal("The subscription cannot be changed now", "invalid_state_for_request", status=409)
     names, quantities = (form.each(f"subscription_items[{name}]") for name in ("item_price_id", "quantity"))
     if not names:
         return False
@@ -264,6 +265,10 @@ def change_items(state: Document, subscription: Document, form: Form) -> bool:
         }
     ]
     subscription |= {"billing_period": price["period"], "billing_period_unit": price["period_unit"]}
+    if subscription["status"] == "cancelled":
+        subscription |= {"status": "active", "activated_at": now}
+        del subscription["cancelled_at"]
+        terms.begin_term(subscription, state["coupons"], now)
     return True
 
 
