@@ -194,14 +194,18 @@ async def test_after_a_rest_one_asks_for_all_processes(
     before = len(office.calls)
     calls = [asyncio.create_task(one.ask()) for one in (process, other, process, other)]
     await office.until(inside=1)
-    done, pending = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-    while len(pending) > 1:
-        more, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-        done |= more
-    held_off = [call.exception() for call in done]
+    held_off: list[BaseException | None] = []
+    async with asyncio.timeout(10):
+        for call in asyncio.as_completed(calls):
+            with pytest.raises(ProviderUnavailable) as caught:
+                await call
+            held_off.append(caught.value)
+            if len(held_off) == 3:
+                break
+    [probe] = [call for call in calls if not call.done()]
     assert [getattr(error, "retry_after", None) for error in held_off] == [2, 2, 2]
     await office.release()
-    await asyncio.gather(*pending)
+    await probe
     assert len(office.calls) == before + 1
     await other.ask()
     assert len(office.calls) == before + 2
@@ -297,6 +301,16 @@ async def test_one_incident_is_one_mail(process: Process, office: Office, clock:
         clock.advance(minutes=1)
     assert len(process.mails()) == 1
     assert process.row().needs_attention
+
+
+async def test_however_long_it_lasts_it_is_one_incident(
+    process: Process, office: Office, clock: FakeClock
+) -> None:
+    refuse(office)
+    for _ in range(12):
+        await refused(process)
+        clock.advance(hours=1)
+    assert len(process.mails()) == 1
 
 
 async def test_what_is_mended_elsewhere_is_over_after_ten_calm_minutes(
@@ -396,9 +410,15 @@ async def test_a_database_that_is_down_keeps_nobody_from_billing(
 async def test_what_the_merchant_sent_along_is_read_in_every_state(process: Process, office: Office) -> None:
     """`direct` has no customers of its own: nothing goes out, and nothing is learned."""
     secrets = {"action_url": "https://acme.example/a", "action_secret": new_secret()}
-    save = {"app_id": process.merchant.app_id, "provider": "direct", "config": secrets}
     now = process.merchant.clock.now()
-    await process.database.write(service.save, process.vault, now=now, **save)  # type: ignore[arg-type]
+    await process.database.write(
+        service.save,
+        process.vault,
+        app_id=process.merchant.app_id,
+        provider="direct",
+        config=secrets,
+        now=now,
+    )
     await process.database.write(
         health.note_failure,
         process.vault,
