@@ -228,6 +228,7 @@ def _items(raw: Document, plan: Document, every: Document) -> list[Document]:
         {
             "price": {
                 "id": name,
+                **({"name": plan["name"]} if name == plan["id"] else {}),
                 "amount": {"model": "fixed", "value": minor(value, currency), "currency": currency},
                 "duration": every,
             },

@@ -265,7 +265,12 @@ def _canonical_item(each: Document, found: Document) -> Document:
     amount = {"value": minor_of(each, "unit_price", currency), "currency": currency}
     return {
         "id": each["item_price_id"],
-        "price": {"id": each["item_price_id"], "amount": amount, "duration": _canonical_duration(found)},
+        "price": {
+            "id": each["item_price_id"],
+            "name": found["external_name"],
+            "amount": amount,
+            "duration": _canonical_duration(found),
+        },
         "quantity": each["quantity"],
     }
 

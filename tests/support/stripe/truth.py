@@ -85,6 +85,7 @@ def _price(stored: Document) -> Document:
     return {
         "id": stored["id"],
         "productId": stored["product"],
+        **({"name": stored["nickname"]} if stored.get("nickname") else {}),
         "duration": _duration(stored),
         "amount": {
             "value": to_minor(stored["unit_amount"], stored["currency"]),
