@@ -61,6 +61,19 @@ def charges_within(subscription: DirectSubscription, first: datetime, months: in
     return -(-(add_months(first, months) - first) // length)
 
 
+def last_charge_within(subscription: DirectSubscription, first: datetime, months: int) -> datetime:
+    """The last of the charges that fall into the `months` that begin with the one at `first`."""
+    return renewal(subscription, first, charges_within(subscription, first, months) - 1)
+
+
+def months_past(since: datetime, moment: datetime) -> int:
+    """The fewest months from `since` on, at least one, that end after `moment`."""
+    months = 1
+    while add_months(since, months) <= moment:
+        months += 1
+    return months
+
+
 def price_at(subscription: DirectSubscription, moment: datetime, price: Money | None = None) -> Money | None:
     """What a charge at `moment` comes to: `price` (else the subscription's own) less the discounts at work.
 

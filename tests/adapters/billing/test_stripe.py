@@ -327,6 +327,22 @@ async def test_a_coupon_that_runs_out_before_the_yearly_renewal_is_refused(world
     assert world.count_changes(CHENS) == 0
 
 
+async def test_a_coupon_that_runs_out_before_the_second_yearly_charge_is_neither_shown_nor_taken(
+    world: StripeWorld,
+) -> None:
+    """Two charges fall into 18 months from the renewal on, but only one into the 18 months from now."""
+    world.put_coupon("coupon_long", duration_in_months=18)
+    change = Discount(coupon_id="coupon_long", percent_off=Decimal(50), duration="repeating", months=18)
+    renews_at = (await world.read(CHEN, CHENS)).period_end
+    assert renews_at is not None
+    assert renews_at < add_months(NOW, 18) < add_months(renews_at, 12)
+    with pytest.raises(ProviderRefused, match="run out"):
+        await world.provider.preview(CHEN, CHENS, change)
+    with pytest.raises(ProviderRefused, match="run out"):
+        await world.apply(change, customer=CHEN, subscription=CHENS)
+    assert world.count_changes(CHENS) == 0
+
+
 async def test_a_coupon_of_the_subscriptions_product_is_taken(world: StripeWorld) -> None:
     world.put_coupon("coupon_pro", applies_to={"products": ["prod_pro"]})
     change = Discount(coupon_id="coupon_pro", duration="repeating", months=3)

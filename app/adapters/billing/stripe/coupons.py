@@ -11,14 +11,14 @@ from stripe import StripeObject
 
 from app.adapters.billing.stripe.amounts import amount_of
 from app.adapters.billing.stripe.gateway import Gateway
-from app.adapters.billing.stripe.reading import period_of, subscription_of
+from app.adapters.billing.stripe.reading import subscription_of
 from app.adapters.billing.stripe.shapes import OURS, coupon_in
 from app.adapters.billing.stripe.wire import Declined, Found, Raw, ask
 from app.core.billing import ChangeRequest, Discount, ProviderRefused, ProviderUnavailable
 from app.core.calendar import add_months
 from app.core.direct import DirectSubscription
 from app.core.money import Money
-from app.core.renewals import charges_within, renewal
+from app.core.renewals import last_charge_within, months_past
 
 REDEEMABLE: Final = timedelta(hours=1)
 DISCOUNT_MARK: Final = f"{OURS}discount"
@@ -145,11 +145,7 @@ def _months(subscription: DirectSubscription, months: int, now: datetime) -> int
     first = subscription.period_end
     if first is None or first < now:
         return months
-    last = renewal(subscription, first, charges_within(subscription, first, months) - 1)
-    lasting = 1
-    while add_months(now, lasting) <= last:
-        lasting += 1
-    return lasting
+    return months_past(now, last_charge_within(subscription, first, months))
 
 
 def _check_theirs(coupon: Raw | None, raw: Raw, now: datetime) -> None:
@@ -166,14 +162,20 @@ def _check_theirs(coupon: Raw | None, raw: Raw, now: datetime) -> None:
     products = applies_to.get("products") if isinstance(applies_to, dict) else None
     if isinstance(products, list) and products and not _products_of(raw) & set(map(str, products)):
         raise ProviderRefused(_GONE, "The coupon applies to other products than the subscription's.")
-    months, period = coupon.get("duration_in_months"), period_of(raw)
-    if (
-        coupon.get("duration") == "repeating"
-        and type(months) is int
-        and period is not None
-        and add_months(now, months) <= period.end
-    ):
-        raise ProviderRefused(_GONE, "The coupon would run out before the subscription renews.")
+    check_lasts(coupon, subscription_of(raw, now), now)
+
+
+def check_lasts(coupon: Raw, subscription: DirectSubscription, now: datetime) -> None:
+    """Raises ProviderRefused where the merchant's coupon reduces fewer charges than the customer is told of.
+
+    Stripe counts its months from now, the customer is told of charges from the next one on; that comes to the same on
+    monthly plans, but for the last days of some months.
+    """
+    months, first = coupon.get("duration_in_months"), subscription.period_end
+    if coupon.get("duration") != "repeating" or type(months) is not int or first is None:
+        return
+    if add_months(now, months) <= last_charge_within(subscription, first, months):
+        raise ProviderRefused(_GONE, "The coupon would run out before the last charge that it is shown for.")
 
 
 def _products_of(raw: Raw) -> set[str]:

@@ -1,10 +1,12 @@
 """What a change would come to: Stripe's own preview of the next invoice. Changes nothing."""
 
+import asyncio
 from datetime import datetime
 from typing import Any, Final, Literal
 
 from app.adapters.billing.stripe import wire
 from app.adapters.billing.stripe.amounts import minor_of
+from app.adapters.billing.stripe.coupons import check_lasts
 from app.adapters.billing.stripe.gateway import Gateway
 from app.adapters.billing.stripe.reading import subscription_of
 from app.adapters.billing.stripe.shapes import moment_of
@@ -24,10 +26,14 @@ async def preview(
     """For a discount and a plan; None where Stripe has no invoice coming, or the key may not ask for it."""
     if not isinstance(change, Discount | PlanChange):
         return None
-    raw = await gateway.subscription(customer_id, subscription_id)
+    raw, coupon = await asyncio.gather(
+        gateway.subscription(customer_id, subscription_id), _theirs(gateway, change)
+    )
     subscription = subscription_of(raw, now) if raw is not None else None
     if raw is None or subscription is None or len(subscription.items) > 1:
         return None
+    if coupon is not None:
+        check_lasts(coupon, subscription, now)
     renews_at = next_renewal(subscription, now)
     invoice = await _invoice(gateway, raw, change) if renews_at is not None else None
     if renews_at is None or invoice is None:
@@ -47,6 +53,13 @@ async def preview(
         next_charge_at=at,
         tax=tax,
     )
+
+
+async def _theirs(gateway: Gateway, change: Change) -> Raw | None:
+    """The merchant's coupon, where it lasts for some months: for how many charges, Stripe's preview does not tell."""
+    if not isinstance(change, Discount) or change.coupon_id is None or change.duration != "repeating":
+        return None
+    return await gateway.coupon(change.coupon_id)
 
 
 def price_in(invoice: Raw) -> Money | None:
