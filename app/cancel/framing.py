@@ -4,6 +4,7 @@ from functools import lru_cache
 from typing import Final
 
 from app.cancel.screens import Link
+from app.core import regions
 from app.core.errors import FieldError
 from app.db.tables.accounts import Environment
 from app.web.copy import Copy
@@ -11,10 +12,6 @@ from app.web.frame import Frame
 from app.web.theme import Theme, stored_theme
 
 RIGHT_TO_LEFT: Final = frozenset({"ar", "fa", "he", "ur", "yi"})
-# Where the law asks for an exit on every screen: EU and EEA, the United Kingdom, the United States (DESIGN §5).
-REGULATED: Final = frozenset(
-    "AT BE BG HR CY CZ DK EE FI FR DE GR HU IE IT LV LT LU MT NL PL PT RO SK SI ES SE IS LI NO GB US".split()  # noqa: SIM905 - reads as what it is, a list of country codes
-)
 
 
 def frame_of(
@@ -66,8 +63,8 @@ def contacts_of(environment: Environment) -> tuple[Link, ...]:
 
 
 def has_exit_everywhere(environment: Environment, country: str | None) -> bool:
-    """Whether *Cancel now* stands on every screen; an unknown country counts as a regulated one."""
-    return environment.exit_policy != "regulated" or country is None or country.upper() in REGULATED
+    """Whether *Cancel now* stands on every screen."""
+    return regions.has_exit_everywhere(environment.exit_policy, country)
 
 
 @lru_cache(maxsize=256)

@@ -39,6 +39,8 @@ class World(BaseModel):
     attributes: dict[str, Scalar] = {}
     mint_attributes: dict[str, Scalar] = {}
     is_verified: bool = True
+    # Subscriptions that have been changed since, as they were when the session opened.
+    at_start: dict[str, DirectSubscription] = {}
 
     @property
     def catalog(self) -> Catalog:
@@ -46,6 +48,10 @@ class World(BaseModel):
 
     def find_subscription(self, subscription_id: str | None) -> DirectSubscription | None:
         return next((s for s in self.subscriptions if s.id == subscription_id), None)
+
+    def subscription_at_start(self, subscription_id: str | None) -> DirectSubscription | None:
+        """As it was when the session opened, whatever a settled change has made of it."""
+        return self.at_start.get(subscription_id or "") or self.find_subscription(subscription_id)
 
     def live_subscriptions(self) -> tuple[DirectSubscription, ...]:
         """Those that are not over."""
@@ -61,9 +67,12 @@ class World(BaseModel):
         """
         others = tuple(s for s in self.subscriptions if s.id != settled.id)
         update: dict[str, Any] = {"subscriptions": (*others, settled)}
-        if self.find_subscription(settled.id) != settled:
+        before = self.find_subscription(settled.id)
+        if before != settled:
             update["previews"] = {k: said for k, said in self.previews.items() if not is_about(settled.id, k)}
             update["refused"] = frozenset(key for key in self.refused if not is_about(settled.id, key))
+        if before is not None and before != settled:
+            update["at_start"] = {before.id: before, **self.at_start}
         return self.model_copy(update=update)
 
     def to_json(self) -> dict[str, Any]:

@@ -91,5 +91,17 @@ def load(db: Session, version_id: str) -> FlowDefinition:
     return kept
 
 
+def number_of(db: Session, version_id: str) -> int:
+    """Which of its flow's versions it is; read from the database once per process."""
+    kept = _numbers.get(version_id)
+    if kept is None:
+        kept = db.get_one(FlowVersion, version_id).number
+        if len(_numbers) >= _MOST_PARSED:
+            _numbers.pop(next(iter(_numbers)), None)
+        _numbers[version_id] = kept
+    return kept
+
+
 _MOST_PARSED: Final = 256
 _parsed: dict[str, FlowDefinition] = {}
+_numbers: dict[str, int] = {}
