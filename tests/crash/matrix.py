@@ -94,8 +94,14 @@ def carry_out(
     threads = [threading.Thread(target=work, args=(number,)) for number in range(lanes)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    except KeyboardInterrupt:
+        outcome.until = 0.0
+        for thread in threads:
+            thread.join()
+        raise
     if failures:
         raise failures[0]
     return outcome

@@ -1,4 +1,4 @@
-"""Others die: the billing service during the call, a worker of its own, one server of two. And the network fails."""
+"""Others die: the billing service during the call, a worker of its own, one server of two."""
 
 import asyncio
 from collections.abc import Callable
@@ -79,24 +79,5 @@ async def test_one_server_of_two_dies_and_the_other_one_finishes(
             billing.let_go()
             customer.go_to(other)
             await assert_made_once(customer, "demo", CANCEL)
-    finally:
-        stage.stop(other)
-
-
-@on_postgresql
-async def test_two_tabs_at_two_servers_accept_at_once(
-    stage_on: Callable[[str], Stage], billing: Billing
-) -> None:
-    stage = stage_on("postgresql")
-    other = free_port()
-    stage.start(port=other)
-    try:
-        async with stage.customer("demo") as customer:
-            screen = await DISCOUNT.reach(customer.visitor, customer.page)
-            customer.go_to(other)
-            same_screen = await customer.reload()
-            tabs = (DISCOUNT.ask(customer.visitor, screen), DISCOUNT.ask(customer.visitor, same_screen))
-            await asyncio.gather(*tabs)
-            await assert_made_once(customer, "demo", DISCOUNT)
     finally:
         stage.stop(other)

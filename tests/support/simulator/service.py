@@ -168,7 +168,9 @@ class Simulator:
     def _settle(self, books: Books, now: datetime) -> None:
         if self._seen_settled.get(books.mode) != now:
             self._seen_settled[books.mode] = now
+            seen = books.before  # time is no write: a stale read still sees what was so before the last one
             self.vendor.settle(books, now)
+            books.before = seen
 
     # --- The desk ---
 
