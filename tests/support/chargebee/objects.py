@@ -216,15 +216,15 @@ def canonical_customer(found: Document) -> Document:
     return customer
 
 
-def canonical_subscription(found: Document, coupons: Document, now: datetime) -> Document:
+def canonical_subscription(found: Document, state: Document, now: datetime) -> Document:
     truth: Document = {
         "id": found["id"],
         "customerId": found["customer_id"],
         "start": moment(found.get("started_at", found["created_at"])),
         "status": _canonical_status(found, seconds(now)),
-        "items": [_canonical_item(each, found) for each in found["subscription_items"]],
+        "items": [_canonical_item(each, found, state["item_prices"]) for each in found["subscription_items"]],
         "duration": _canonical_duration(found),
-        "discounts": [_canonical_discount(each, coupons) for each in found["coupons"]],
+        "discounts": [_canonical_discount(each, state["coupons"]) for each in found["coupons"]],
     }
     if "cancelled_at" in found:
         truth["end"] = moment(found["cancelled_at"])
@@ -260,14 +260,15 @@ def _canonical_duration(found: Document) -> Document:
     return {"interval": found["billing_period_unit"], "intervalCount": found["billing_period"]}
 
 
-def _canonical_item(each: Document, found: Document) -> Document:
+def _canonical_item(each: Document, found: Document, prices: Document) -> Document:
     currency = found["currency_code"]
     amount = {"value": minor_of(each, "unit_price", currency), "currency": currency}
+    listed = prices.get(each["item_price_id"])
     return {
         "id": each["item_price_id"],
         "price": {
             "id": each["item_price_id"],
-            "name": found["external_name"],
+            **({"name": listed["external_name"]} if listed else {}),
             "amount": amount,
             "duration": _canonical_duration(found),
         },

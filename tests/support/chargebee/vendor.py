@@ -214,7 +214,7 @@ class Chargebee:
 
     def list_subscriptions(self, books: Books, customer_id: str, now: datetime) -> list[Document]:
         return [
-            objects.canonical_subscription(each, books.state["coupons"], now)
+            objects.canonical_subscription(each, books.state, now)
             for each in books.state.get("subscriptions", {}).values()
             if each["customer_id"] == customer_id and each["status"] != "cancelled"
         ]
@@ -222,7 +222,7 @@ class Chargebee:
     def find_subscription(self, books: Books, subscription_id: str, now: datetime) -> Document | None:
         self.settle(books, now)
         found = books.state.get("subscriptions", {}).get(subscription_id)
-        return objects.canonical_subscription(found, books.state["coupons"], now) if found else None
+        return objects.canonical_subscription(found, books.state, now) if found else None
 
     def sign_inbound(
         self, books: Books, subscription_id: str, *, event_id: str, now: datetime
