@@ -33,6 +33,7 @@ from app.core.direct import Active, DirectPrice
 from app.core.eligibility import ManualReason, automation_blockers
 from app.core.errors import InvalidInput
 from app.core.facts import History
+from app.core.money import Money
 from app.core.renewals import next_renewal
 from demo.billing.faults import Fault as Planned
 from demo.billing.seed import LITE, LITE_YEARLY
@@ -462,6 +463,31 @@ class TestChargebee(ProviderContract):
         assert world.count_changes(BENS) == 1
         assert is_in_place(HALF, world.subscription(BENS), NOW)
         assert [name for name in world.books.state["coupons"] if name.startswith("lw-")] == ["lw-eff_1-1"]
+
+    async def test_months_of_a_discount_count_from_the_next_charge_of_a_yearly_plan(
+        self, world: ChargebeeWorld
+    ) -> None:
+        renews_at = world.period_end(CHENS)
+        assert add_months(NOW, 3) < renews_at  # by Chargebee's count it would be over by then
+        preview = await world.provider.preview(CHEN, CHENS, HALF)
+        assert preview is not None
+        assert preview.price_after == Money(14500, "USD")
+        await world.provider.apply(change_of(HALF, customer_id=CHEN, subscription_id=CHENS))
+        (discount,) = (await world.seen(CHENS, CHEN)).discounts or ()
+        assert discount.end is not None
+        assert renews_at < discount.end < add_months(renews_at, 2)
+
+    async def test_a_coupon_that_runs_out_before_the_yearly_renewal_is_neither_shown_nor_taken(
+        self, world: ChargebeeWorld
+    ) -> None:
+        change = Discount(
+            coupon_id="coupon_half_price", percent_off=Decimal(50), duration="repeating", months=3
+        )
+        with pytest.raises(ProviderRefused, match="run out"):
+            await world.provider.preview(CHEN, CHENS, change)
+        with pytest.raises(ProviderRefused, match="run out"):
+            await world.provider.apply(change_of(change, customer_id=CHEN, subscription_id=CHENS))
+        assert world.count_changes(CHENS) == 0
 
     async def test_a_coupon_that_expired_before_it_was_used_is_replaced(self, world: ChargebeeWorld) -> None:
         world.skip_one_then("drop", "before_commit")

@@ -51,7 +51,7 @@ class ChargebeeBilling:
         self._changes = Changes(
             self._wire, self._site, connection.clock, config.get("cancel_reason_code", "")
         )
-        self._previews = Previews(self._wire, self._site)
+        self._previews = Previews(self._wire, self._site, connection.clock)
         self._api_key = config["api_key"]
         self._webhook_user = config.get("webhook_user", "")
         self._webhook_passwords = config.get("webhook_password", "")

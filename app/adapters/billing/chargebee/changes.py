@@ -84,7 +84,7 @@ class Changes:
                 await self._uncancel(request, found)
             case Discount():
                 _need(_is_running(before), _NOT_RUNNING)
-                await self._discount(request, change)
+                await self._discount(request, before, change)
             case Pause():
                 await self._pause(request, before, change)
             case Resume():
@@ -142,12 +142,14 @@ class Changes:
 
     # --- Discounts ---
 
-    async def _discount(self, request: ChangeRequest, change: Discount) -> None:
-        name = change.coupon_id
+    async def _discount(self, request: ChangeRequest, before: DirectSubscription, change: Discount) -> None:
+        name, now = change.coupon_id, self._clock.now()
         if name is None:
-            name = await self._coupon_for(request, change)
+            name = await self._coupon_for(request, writing.lasting(change, before, now))
             if name is None:
                 return
+        else:
+            writing.check_lasts(change, before, now)
         try:
             await self._send(request, "update_for_items", writing.with_coupon(name))
         except Refused as refused:

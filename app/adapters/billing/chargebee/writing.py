@@ -13,7 +13,7 @@ from app.adapters.billing.chargebee.amounts import from_minor, from_moment
 from app.adapters.billing.chargebee.wire import NOT_ALLOWED, Document, Params, segment
 from app.core.billing import DATE_TOLERANCE, Discount, ProviderRefused
 from app.core.direct import DirectCoupon, DirectSubscription
-from app.core.renewals import renewal
+from app.core.renewals import last_charge_within, months_past, renewal
 
 MARK: Final = "lw-"
 """How the ids of coupons begin that are made for one acceptance."""
@@ -98,6 +98,30 @@ def with_coupon(coupon_id: str) -> Params:
     return (("coupon_ids[0]", coupon_id), ("replace_coupon_list", "false"), *NO_PRORATION)
 
 
+# --- How long a discount lasts --------------------------------------------------------------------
+
+
+def lasting(change: Discount, subscription: DirectSubscription, now: datetime) -> Discount:
+    """The discount with the months that Chargebee has to keep it so that it covers the charges that were promised.
+
+    Chargebee counts them from now, the promise counts from the next charge: on a yearly plan that is eight months off,
+    three of Chargebee's months would be over before anything was reduced.
+    """
+    first = subscription.period_end
+    if change.months is None or first is None or first < now:
+        return change
+    months = months_past(now, last_charge_within(subscription, first, change.months))
+    return change.model_copy(update={"months": months})
+
+
+def check_lasts(change: Discount, subscription: DirectSubscription, now: datetime) -> None:
+    """Raises ProviderRefused where the merchant's own coupon reduces fewer charges than the customer is told of."""
+    if change.months is not None and (lasting(change, subscription, now).months or 0) > change.months:
+        raise ProviderRefused(
+            NOT_ALLOWED, "The coupon would run out before the last charge that it is shown for."
+        )
+
+
 # --- Coupons made for one acceptance --------------------------------------------------------------
 
 
@@ -122,9 +146,13 @@ def coupon_of(change: Discount, name: str) -> DirectCoupon:
 
 
 def is_same(made: DirectCoupon, wanted: DirectCoupon) -> bool:
-    """Whether Chargebee made the coupon that was asked for, and rounded nothing."""
-    keys = ("percent_off", "amount_off", "currency", "duration", "duration_in_months")
-    return all(getattr(made, key) == getattr(wanted, key) for key in keys)
+    """Whether Chargebee made the coupon that was asked for, and rounded nothing.
+
+    One of an earlier try may be for a month more: the charges that it has to cover have come nearer since.
+    """
+    keys = ("percent_off", "amount_off", "currency", "duration")
+    is_as_long = (made.duration_in_months or 0) >= (wanted.duration_in_months or 0)
+    return is_as_long and all(getattr(made, key) == getattr(wanted, key) for key in keys)
 
 
 def new_coupon(change: Discount, name: str, now: datetime) -> Params:
