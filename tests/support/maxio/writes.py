@@ -67,11 +67,13 @@ def _change_product(books: Books, state: Document, found: Document, given: Docum
         raise Refused("Product: could not be found.")
     if price_id is not None and (price is None or price["product_id"] != product_id or price["archived_at"]):
         raise Refused("Product price point: must belong to the product.")
+    before = dict(found)
     if given.get("product_change_delayed"):
         found["next_product_id"] = product_id
     else:
         clockwork.change_product(state, found, product_id, price_id)
-    _record(books, state, found, "change-plan", ask)
+    if found != before:  # the product that it is on already is no change
+        _record(books, state, found, "change-plan", ask)
 
 
 def cancel(books: Books, ask: Ask) -> Answer:
