@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -58,6 +59,8 @@ from app.web.edge import Edge
 from app.web.errors import on_exception
 from app.web.health import favicon, healthz, home, robots
 from app.web.render import Renderer
+from app.webhooks.dispatching import Dispatcher, WebhookPorts
+from app.webhooks.endpoints import forget_deliveries
 from app.worker import Sweep, Worker, new_worker_name
 
 log = structlog.get_logger("leavewell")
@@ -196,6 +199,11 @@ def worker_of(ports: Ports) -> Worker:
             frozenset({verify.JOB}),
             frozenset({inbound.RECONCILE_JOB}),
         ],
+        companions=[
+            Dispatcher(
+                WebhookPorts(database, clock, ports.http, vault, work.holder, timedelta(seconds=work.lease_s))
+            )
+        ],
         handlers={
             records.EFFECT_JOB: partial(carrying.work_on, work),
             reminding.REMINDER_JOB: partial(reminding.remind, work),
@@ -215,6 +223,7 @@ def worker_of(ports: Ports) -> Worker:
             Sweep("verifications", FORGET_EVERY_S, partial(_forget, ports, verify.forget)),
             Sweep("limits", FORGET_EVERY_S, partial(_forget, ports, forget_expired)),
             Sweep("webhooks", FORGET_EVERY_S, partial(_forget, ports, connections.forget_events)),
+            Sweep("deliveries", FORGET_EVERY_S, partial(_forget, ports, forget_deliveries)),
         ],
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import structlog
 
@@ -16,7 +17,7 @@ from app.db import outbox
 from app.db.database import Database, Session
 from app.db.outbox import Job, RetryLater
 
-__all__ = ["Handler", "RetryLater", "Sweep", "Worker", "backoff_s", "new_worker_name"]
+__all__ = ["Companion", "Handler", "RetryLater", "Sweep", "Worker", "backoff_s", "new_worker_name"]
 
 Handler = Callable[[Job], Awaitable[None]]
 
@@ -38,6 +39,18 @@ class Sweep:
     name: str
     every_s: float
     run: Callable[[], Awaitable[object]]
+
+
+class Companion(Protocol):
+    """Work with a queue of its own, which begins and ends with the worker's."""
+
+    async def run(self) -> None:
+        """Work until `stop()`; failures are its own affair."""
+
+    def stop(self) -> None: ...
+
+    async def drain(self, now: datetime | None = None) -> int:
+        """For tests: all that is due. Returns how much that was."""
 
 
 def new_worker_name() -> str:
@@ -69,6 +82,7 @@ class Worker:
         sweeps: Sequence[Sweep] = (),
         name: str | None = None,
         lanes: Sequence[frozenset[str]] = (),
+        companions: Sequence[Companion] = (),
         concurrency: int = CONCURRENCY,
         lease_s: float = LEASE_S,
         deadline_s: float = DEADLINE_S,
@@ -81,6 +95,7 @@ class Worker:
         self._handlers = dict(handlers)
         self._sweeps = tuple(sweeps)
         self._lanes = tuple(lanes)
+        self._companions = tuple(companions)
         self._concurrency = concurrency
         self._lease_s = lease_s
         self._deadline_s = deadline_s
@@ -96,6 +111,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         forget = self._database.listen(outbox.TOPIC, lambda: _set_from_thread(loop, self._wake))
         heart = asyncio.create_task(self._beat())
+        beside = [asyncio.create_task(companion.run()) for companion in self._companions]
         next_sweep = dict.fromkeys((sweep.name for sweep in self._sweeps), loop.time())
         try:
             while not self._is_stopping:
@@ -110,16 +126,19 @@ class Worker:
                         await self._wake.wait()
         finally:
             forget()
+            for companion in self._companions:
+                companion.stop()
             await self._wind_down()
             heart.cancel()
-            await asyncio.wait([heart])
+            await asyncio.wait([heart, *beside])
 
     def stop(self) -> None:
         self._is_stopping = True
         self._wake.set()
 
     async def drain(self, now: datetime | None = None) -> int:
-        """For tests: each sweep once, then job after job until none is due. Returns how many were run."""
+        """For tests: each sweep once, then job after job, and what companions have to do, until nothing is due. Returns
+        how much that was."""
         for sweep in self._sweeps:
             await sweep.run()
         count = 0
@@ -127,11 +146,12 @@ class Worker:
             at = now or self._clock.now()
             lanes = (*self._lanes, frozenset[str]())
             jobs = [job for lane in lanes for job in await self._claim(self._concurrency, at, lane)]
-            if not jobs:
-                return count
             for job in jobs:
                 await self._carry_out(job, now)
-            count += len(jobs)
+            done = len(jobs) + sum([await companion.drain(now) for companion in self._companions])
+            if not done:
+                return count
+            count += done
         raise RuntimeError("jobs become due as fast as they are done")
 
     async def _claim(self, limit: int, now: datetime, only: Collection[str] = ()) -> list[Job]:

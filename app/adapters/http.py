@@ -77,15 +77,6 @@ _SENTENCES = {
 }
 
 
-class OutboundError(Exception):
-    """A call brought no usable answer. It may have reached the other side all the same."""
-
-    def __init__(self, reason: Reason, detail: str = "") -> None:
-        super().__init__(detail or reason.sentence)
-        self.reason = reason
-        self.sentence = detail or reason.sentence
-
-
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A whole answer that is no redirect, whatever its status. Header names are lower case."""
@@ -116,6 +107,19 @@ class Reply:
         """Seconds from a `Retry-After` header, if it names seconds (a date would need a clock)."""
         seconds = self.headers.get("retry-after", "")
         return float(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) < 7 else None
+
+
+class OutboundError(Exception):
+    """A call brought no usable answer. It may have reached the other side all the same.
+
+    `reply` is what had come of an answer that is not accepted: its head, and the body as far as it was read.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "", *, reply: Reply | None = None) -> None:
+        super().__init__(detail or reason.sentence)
+        self.reason = reason
+        self.sentence = detail or reason.sentence
+        self.reply = reply
 
 
 class OutboundHttp:
@@ -316,18 +320,21 @@ async def _exchange(pool: httpcore.AsyncConnectionPool, request: httpcore.Reques
     response = await pool.handle_async_request(request)
     try:
         headers = {k.lower().decode("latin-1"): v.decode("latin-1") for k, v in response.headers}
+        head = Reply(response.status, headers, b"")
         if 300 <= response.status < 400:
-            raise OutboundError(Reason.REDIRECT)
+            raise OutboundError(Reason.REDIRECT, reply=head)
         if headers.get("content-encoding", "identity").lower() != "identity":
-            raise OutboundError(Reason.COMPRESSED)
+            raise OutboundError(Reason.COMPRESSED, reply=head)
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > max_bytes:
-            raise OutboundError(Reason.TOO_LARGE)
+            raise OutboundError(Reason.TOO_LARGE, reply=head)
         body = bytearray()
         async for chunk in response.aiter_stream():
             body += chunk
             if len(body) > max_bytes:
-                raise OutboundError(Reason.TOO_LARGE)
+                raise OutboundError(
+                    Reason.TOO_LARGE, reply=Reply(response.status, headers, bytes(body[:max_bytes]))
+                )
     finally:
         await response.aclose()
     return Reply(response.status, headers, bytes(body))

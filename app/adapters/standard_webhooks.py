@@ -1,4 +1,5 @@
-"""Signs and checks messages as Standard Webhooks 1.0 has it (symmetric, `v1`). Sends nothing.
+"""Signs messages as Standard Webhooks 1.0 has it: symmetric (`v1`) and asymmetric (`v1a`); checks the former. Sends
+nothing.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -10,23 +11,44 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from app.adapters import ed25519
+
 SECRET_PREFIX = "whsec_"  # noqa: S105  (a prefix, not a secret)
 SECRET_BYTES = range(24, 65)
+PRIVATE_PREFIX = "whsk_"  # of an Ed25519 key, which stays here
+PUBLIC_PREFIX = "whpk_"  # of its public half, which receivers have
+PRIVATE_KEY_BYTES = 32
 TOLERANCE = timedelta(minutes=5)
 _MOST_SIGNATURES = 10
 
 
 class BadSecret(ValueError):
-    """A signing secret is not `whsec_` and the base64 of 24 to 64 bytes."""
+    """A signing secret is not `whsec_` and the base64 of 24 to 64 bytes, or a private key not `whsk_` and of 32."""
 
 
 def new_secret() -> str:
     return SECRET_PREFIX + b64encode(secrets.token_bytes(32)).decode()
 
 
+def new_private_key() -> str:
+    return PRIVATE_PREFIX + b64encode(ed25519.new_private_key()).decode()
+
+
+def public_key(private_key: str) -> str:
+    """The public half of a `whsk_` key, as receivers are given it: `whpk_…`. Raises BadSecret."""
+    return PUBLIC_PREFIX + b64encode(ed25519.public_key(_private_key(private_key))).decode()
+
+
 def sign(secret: str, message_id: str, sent_at: datetime, body: bytes) -> str:
-    """Return one signature, `v1,` and base64. Raises BadSecret."""
-    return _signature(_key(secret), message_id, str(int(sent_at.timestamp())), body)
+    """Return one signature: `v1,` and base64 by a `whsec_` secret, `v1a,` and base64 by a `whsk_` key.
+
+    Raises BadSecret.
+    """
+    timestamp = str(int(sent_at.timestamp()))
+    if secret.startswith(PRIVATE_PREFIX):
+        signature = ed25519.sign(_private_key(secret), _signed(message_id, timestamp, body))
+        return "v1a," + b64encode(signature).decode()
+    return _signature(_key(secret), message_id, timestamp, body)
 
 
 def headers(signing_secrets: str, message_id: str, sent_at: datetime, body: bytes) -> dict[str, str]:
@@ -69,6 +91,11 @@ def is_signed(
     return any(matches)
 
 
+def compatible_signature(secret: str, body: bytes) -> str:
+    """The value of `ck-signature`: lower-case hex HMAC-SHA256 of the body; the key is the secret as it is shown."""
+    return hmac.new(secret.encode(), body, sha256).hexdigest()
+
+
 def check_secrets(signing_secrets: str) -> None:
     """Raises BadSecret unless each of them (there is at least one) is well-formed."""
     for secret in signing_secrets.split() or [""]:
@@ -85,6 +112,19 @@ def _key(secret: str) -> bytes:
     return key
 
 
+def _private_key(private_key: str) -> bytes:
+    try:
+        key = b64decode(private_key.removeprefix(PRIVATE_PREFIX), validate=True)
+    except ValueError:
+        key = b""
+    if not private_key.startswith(PRIVATE_PREFIX) or len(key) != PRIVATE_KEY_BYTES:
+        raise BadSecret("A private signing key is whsk_ followed by the base64 of 32 bytes.")
+    return key
+
+
 def _signature(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:
-    signed = b".".join((message_id.encode(), timestamp.encode(), body))
-    return "v1," + b64encode(hmac.digest(key, signed, sha256)).decode()
+    return "v1," + b64encode(hmac.digest(key, _signed(message_id, timestamp, body), sha256)).decode()
+
+
+def _signed(message_id: str, timestamp: str, body: bytes) -> bytes:
+    return b".".join((message_id.encode(), timestamp.encode(), body))

@@ -135,6 +135,7 @@ def reseal() -> None:
         [
             ("API keys", done.api_keys),
             ("connection secrets", done.connections),
+            ("webhook secrets", done.webhook_secrets),
             ("receipt keys", done.receipt_keys),
             ("kept answers", answers),
             ("owed mails", mails),

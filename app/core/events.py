@@ -31,6 +31,7 @@ class EventType(StrEnum):
     CANCELLATION_REQUESTED = "cancellation.requested"
     CANCELLATION_CONFIRMED = "cancellation.confirmed"
     CANCELLATION_MANUAL_REQUIRED = "cancellation.manual_required"
+    WEBHOOK_TEST = "webhook.test"  # nothing has happened: somebody tries an endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,11 @@ def ending_event(
             **(more or {}),
         },
     )
+
+
+def webhook_test(*, endpoint_id: str) -> Event:
+    """`webhook.test`: goes to one endpoint, because somebody wants to see whether it arrives."""
+    return Event(EventType.WEBHOOK_TEST, {"endpointId": endpoint_id, "message": "This is a test."})
 
 
 def unverified_request(

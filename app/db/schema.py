@@ -7,7 +7,7 @@ from sqlalchemy import NullPool, create_engine, inspect, text
 
 from app.db.engines import is_sqlite, parse_url
 
-HEAD = "0003"
+HEAD = "0004"
 
 
 def current_revision(url: str) -> str | None:

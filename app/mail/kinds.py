@@ -16,6 +16,7 @@ class MailKind(StrEnum):
     MANUAL_NOTICE = "manual_notice"
     REQUEST_RECEIVED = "request_received"
     CONNECTION_REFUSED = "connection_refused"
+    WEBHOOK_DISABLED = "webhook_disabled"
     TEST = "test"
 
 
@@ -38,6 +39,7 @@ SUBJECT_FIELDS: Final[Mapping[MailKind, frozenset[str]]] = MappingProxyType(
         MailKind.MANUAL_NOTICE: frozenset({"brand", "reference"}),
         MailKind.REQUEST_RECEIVED: frozenset({"brand", "reference"}),
         MailKind.CONNECTION_REFUSED: frozenset({"brand"}),
+        MailKind.WEBHOOK_DISABLED: frozenset({"brand"}),
         MailKind.TEST: frozenset({"brand"}),
     }
 )

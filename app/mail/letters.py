@@ -18,6 +18,7 @@ from app.web.formats import Formats, zone_of
 from app.web.richtext import rich_text
 
 LONGEST_NAME: Final = 200
+LONGEST_URL: Final = 300
 _DAYS: Final = (
     ("ends", "endsAt"),
     ("resumes", "resumesAt"),
@@ -233,7 +234,7 @@ def _renewal(
     return Fact(pen.t("facts.renews"), pen.t("facts.instead_of", day=day, before=was))
 
 
-# --- Pauses, requests, connections, tests -----------------------------------------------------------------------------
+# --- Pauses, requests, connections, webhooks, tests -------------------------------------------------------------------
 
 
 def _pause_reminder(data: Mapping[str, Any], pen: Pen) -> Letter:
@@ -328,6 +329,31 @@ def _connection_refused(data: Mapping[str, Any], pen: Pen) -> Letter:
     )
 
 
+def _webhook_disabled(data: Mapping[str, Any], pen: Pen) -> Letter:
+    app_id, endpoint_id = str(data["app_id"]), str(data["endpoint_id"])
+    since, error = _moment(data.get("failing_since")), data.get("error")
+    rows = [
+        Fact(pen.t("mail.webhook_disabled.rows.endpoint"), endpoint_id),
+        Fact(pen.t("mail.webhook_disabled.rows.app_id"), app_id),
+        pen.at(pen.t("mail.webhook_disabled.rows.failing_since"), since) if since else None,
+        pen.at(pen.t("mail.webhook_disabled.rows.disabled_at"), parse_moment(data["disabled_at"])),
+    ]
+    return Letter(
+        pen.t("mail.webhook_disabled.title"),
+        facts=tuple(row for row in rows if row is not None),
+        said={
+            "is_gone": data["reason"] == "gone",
+            "url": one_line(str(data["url"]), LONGEST_URL),
+            "error": lines_of(str(error)) if error else None,
+            "commands": (
+                f"leavewell webhooks test {app_id} {endpoint_id}",
+                f"leavewell webhooks enable {app_id} {endpoint_id}",
+                f"leavewell webhooks redeliver {app_id} {endpoint_id} --since …",
+            ),
+        },
+    )
+
+
 def _test(data: Mapping[str, Any], pen: Pen) -> Letter:
     return Letter(pen.t("mail.test.title"))
 
@@ -340,6 +366,7 @@ _WRITERS: Final[Mapping[MailKind, Callable[[Mapping[str, Any], Pen], Letter]]] =
     MailKind.MANUAL_NOTICE: _manual_notice,
     MailKind.REQUEST_RECEIVED: _request_received,
     MailKind.CONNECTION_REFUSED: _connection_refused,
+    MailKind.WEBHOOK_DISABLED: _webhook_disabled,
     MailKind.TEST: _test,
 }
 

@@ -11,6 +11,7 @@ from app.links import queries as links
 from app.mail import queries as mail
 from app.receipts import queries as receipts
 from app.verify import queries as verify
+from app.webhooks import endpoints as webhooks
 
 MOST_AT_ONCE: Final = 500
 
@@ -23,6 +24,7 @@ class Resealed:
 
     api_keys: int
     connections: int
+    webhook_secrets: int
     receipt_keys: int
     lost_receipt_keys: int
 
@@ -37,8 +39,8 @@ class ResealedBatch(Generic[Place]):
 
 
 def reseal(db: Session, vault: Vault) -> Resealed:
-    """Encrypt every API key and connection secret anew, all or none. Raises SealBroken where no secret of the ring
-    opens one. A receipt's key that was lost stays as it is: what it signed needs only its public half."""
+    """Encrypt every API key, connection and webhook secret anew, all or none. Raises SealBroken where no secret of the
+    ring opens one. A receipt's key that was lost stays as it is: what it signed needs only its public half."""
     keys = accounts.list_every_key(db)
     for key in keys:
         key.key_encrypted = vault.seal(vault.open(key.key_encrypted))
@@ -51,7 +53,7 @@ def reseal(db: Session, vault: Vault) -> Resealed:
             environment.customer_data_secret = vault.seal(vault.open(environment.customer_data_secret))
             connections += 1
     resealed, lost = _reseal_receipt_keys(db, vault)
-    return Resealed(len(keys), connections, resealed, lost)
+    return Resealed(len(keys), connections, webhooks.reseal(db, vault), resealed, lost)
 
 
 def _reseal_receipt_keys(db: Session, vault: Vault) -> tuple[int, int]:

@@ -1,15 +1,19 @@
-"""Records events in the transaction of the change they report. Sends nothing."""
+"""Records events, and who is owed them, in the transaction of the change they report. Sends nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import insert
 from sqlmodel import Session
 
 from app.core.events import Event
 from app.db.base import new_id
+from app.db.database import after_commit
 from app.db.tables.events import EventRow
+from app.webhooks import queries
+
+TOPIC: Final = "webhooks"  # named at each commit that leaves a delivery for the worker
 
 _INSERT: Final = insert(EventRow)
 
@@ -41,4 +45,32 @@ def emit(
     ]
     if rows:
         db.connection().execute(_INSERT, rows)
+        _owe(db, app_id, rows, now)
     return after + len(events)
+
+
+def _owe(db: Session, app_id: str, events: Sequence[Mapping[str, Any]], now: datetime) -> None:
+    """A delivery for each endpoint that wants the event. Who has no endpoint pays one look into an index."""
+    owed = [
+        new_delivery(endpoint_id=endpoint.id, event_id=event["id"], now=now)
+        for endpoint in queries.list_listening(db, app_id)
+        for event in events
+        if endpoint.types is None or event["type"] in endpoint.types
+    ]
+    if owed:
+        queries.add_deliveries(db, owed)
+        after_commit(db, TOPIC)
+
+
+def new_delivery(*, endpoint_id: str, event_id: str, now: datetime) -> dict[str, Any]:
+    """The row of a delivery that is due at once."""
+    return {
+        "id": new_id("dlv"),
+        "endpoint_id": endpoint_id,
+        "event_id": event_id,
+        "status": "pending",
+        "tries": 0,
+        "claims": 0,
+        "due_at": now,
+        "created_at": now,
+    }

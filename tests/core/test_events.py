@@ -17,6 +17,7 @@ from app.core.events import (
     offer_event,
     session_started,
     unverified_request,
+    webhook_test,
 )
 from tests.core.shapes import CUSTOMER, SUBSCRIPTION
 
@@ -61,7 +62,8 @@ def one_of_each() -> list[Event]:
     wish = unverified_request(
         request_id="req_1", reference="LW-1", email="a@b.example", note=None, blockers=["email_not_verified"]
     )
-    return [*links, *offers, *endings, started, applied, failed, wish]
+    test = webhook_test(endpoint_id="whk_1")
+    return [*links, *offers, *endings, started, applied, failed, wish, test]
 
 
 def test_every_type_has_a_shape_of_plain_json() -> None:

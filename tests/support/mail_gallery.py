@@ -234,6 +234,16 @@ REFUSED = {
     "refused_at": "2026-11-21T08:58:12Z",
 }
 
+SWITCHED_OFF = {
+    "app_id": "app_3f0cb51d7a2e4c6890ab12cd",
+    "endpoint_id": "whk_0a1b2c3d4e5f60718293a4b5",
+    "url": "https://hooks.northwind.example/leavewell",
+    "reason": "failing",
+    "error": "The server refused the connection.",
+    "failing_since": "2026-11-18T08:58:12Z",
+    "disabled_at": "2026-11-21T09:31:40Z",
+}
+
 
 def codes() -> Iterator[Shown]:
     data = {"code": "048213", "minutes": 10, "asked_at": ASKED}
@@ -320,6 +330,9 @@ def others() -> Iterator[Shown]:
     yield Shown(
         "connection-refused-long", MailKind.CONNECTION_REFUSED, {**REFUSED, "reason": "x" * 500}, **shop
     )
+    yield Shown("webhook-disabled", MailKind.WEBHOOK_DISABLED, SWITCHED_OFF, **shop)
+    gone = {"reason": "gone", "error": None, "failing_since": None, "url": "https://example.com/" + "x" * 300}
+    yield Shown("webhook-disabled-gone", MailKind.WEBHOOK_DISABLED, {**SWITCHED_OFF, **gone}, **shop)
     yield Shown("test", MailKind.TEST, {})
 
 

@@ -13,6 +13,7 @@ from app.db.tables.outbox import OutboxJob
 from app.db.tables.receipts import Receipt, ReceiptKey
 from app.db.tables.sessions import CancelSession, SessionOffer
 from app.db.tables.verifications import Verification
+from app.db.tables.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "ApiKey",
@@ -35,4 +36,7 @@ __all__ = [
     "ReceiptKey",
     "SessionOffer",
     "Verification",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
 ]

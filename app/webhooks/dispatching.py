@@ -1,0 +1,227 @@
+"""Delivers what endpoints are owed: each endpoint in a task of its own, so that one which hangs delays no other."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Concatenate, Final, ParamSpec, TypeVar
+
+import structlog
+from sqlmodel import Session
+
+from app.adapters.clock import Clock
+from app.adapters.http import OutboundHttp
+from app.adapters.vault import SealBroken, Vault
+from app.db.database import Database
+from app.webhooks import messages, queries, sending, service, settling
+from app.webhooks.queries import Owed
+from app.webhooks.sending import Tried
+
+AT_ONCE: Final = 4  # to one endpoint that takes what it is sent
+HEALTHY_AT_ONCE: Final = 32  # endpoints, besides those that have been waited for for longer than `PATIENCE_S`
+FAILING_AT_ONCE: Final = 16  # endpoints; each gets one message at a time
+PATIENCE_S: Final = 2.0
+WRITES_AT_ONCE: Final = 4  # the database is first of all for customers
+POLL_S: Final = 1.0
+GRACE_S: Final = 10.0
+MOST_ROUNDS: Final = 1000
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookPorts:
+    database: Database
+    clock: Clock
+    http: OutboundHttp
+    vault: Vault
+    holder: str  # this process, by a name of its own
+    lease: timedelta  # how long what a process that died had in hand waits for another one
+
+
+class Dispatcher:
+    """Runs beside the worker, as one of its companions.
+
+    A look at the database tells which endpoints something is due to; each gets a runner, unless it has one. A runner
+    takes a few deliveries, sends them side by side, writes down what came of them, and goes on until nothing is due.
+    Endpoints that have been failing share a few places of their own and get one message per look.
+    """
+
+    def __init__(self, ports: WebhookPorts, *, poll_s: float = POLL_S, grace_s: float = GRACE_S) -> None:
+        self._ports = ports
+        self._poll_s = poll_s
+        self._grace_s = grace_s
+        self._healthy = asyncio.Semaphore(HEALTHY_AT_ONCE)
+        self._failing = asyncio.Semaphore(FAILING_AT_ONCE)
+        self._writes = asyncio.Semaphore(WRITES_AT_ONCE)
+        self._runners: dict[str, asyncio.Task[None]] = {}
+        self._held: dict[str, Owed] = {}
+        self._wake = asyncio.Event()
+        self._is_stopping = False
+
+    async def run(self) -> None:
+        """Deliver until `stop()`; then let what is on its way arrive, and give back what does not."""
+        loop = asyncio.get_running_loop()
+        forget = self._ports.database.listen(service.TOPIC, lambda: _set_from_thread(loop, self._wake))
+        heart = asyncio.create_task(self._beat())
+        try:
+            while not self._is_stopping:
+                self._wake.clear()
+                await self._start_runners()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._poll_s):
+                        await self._wake.wait()
+        finally:
+            forget()
+            await self._wind_down()
+            heart.cancel()
+            await asyncio.wait([heart])
+
+    def stop(self) -> None:
+        self._is_stopping = True
+        self._wake.set()
+
+    async def drain(self, now: datetime | None = None) -> int:
+        """For tests: deliver until nothing is due. Returns how many tries were made."""
+        count = 0
+        for _ in range(MOST_ROUNDS):
+            at = now or self._ports.clock.now()
+            due = await self._ports.database.read(queries.list_due, now=at)
+            tried = [await self._deliver_some(endpoint_id, AT_ONCE, at) for endpoint_id, _ in due]
+            if not sum(tried):
+                return count
+            count += sum(tried)
+        raise RuntimeError("deliveries become due as fast as they are made")
+
+    async def _start_runners(self) -> None:
+        try:
+            due = await self._ports.database.read(queries.list_due, now=self._ports.clock.now())
+        except Exception:
+            _log.exception("webhooks.look_failed")
+            return
+        for endpoint_id, is_failing in due:
+            if endpoint_id not in self._runners:
+                task = asyncio.create_task(
+                    self._run_for(endpoint_id, is_failing), name=f"webhook {endpoint_id}"
+                )
+                self._runners[endpoint_id] = task
+                task.add_done_callback(partial(self._forget_runner, endpoint_id))
+
+    def _forget_runner(self, endpoint_id: str, _: asyncio.Task[None]) -> None:
+        del self._runners[endpoint_id]
+
+    async def _run_for(self, endpoint_id: str, is_failing: bool) -> None:
+        try:
+            if is_failing:
+                async with self._failing:
+                    await self._deliver_some(endpoint_id, 1, self._ports.clock.now())
+                return
+            while not self._is_stopping and await self._deliver_patiently(endpoint_id):
+                pass
+        except Exception:
+            # What was in hand is tried again when its lease runs out.
+            _log.exception("webhooks.delivery_failed", endpoint=endpoint_id)
+
+    async def _deliver_patiently(self, endpoint_id: str) -> bool:
+        """Whether there may be more. Who takes long keeps none of the places that others need."""
+        await self._healthy.acquire()
+        batch = asyncio.create_task(self._deliver_some(endpoint_id, AT_ONCE, self._ports.clock.now()))
+        try:
+            await asyncio.wait([batch], timeout=PATIENCE_S)
+        except asyncio.CancelledError:
+            batch.cancel()
+            with suppress(asyncio.CancelledError):
+                await batch
+            raise
+        finally:
+            self._healthy.release()
+        is_quick = batch.done()
+        return await batch == AT_ONCE and is_quick
+
+    async def _deliver_some(self, endpoint_id: str, limit: int, now: datetime) -> int:
+        """Send up to `limit` of what is due to an endpoint, side by side. Returns how many were tried."""
+        owed = await self._write(
+            queries.claim,
+            endpoint_id,
+            worker=self._ports.holder,
+            now=now,
+            lease=self._ports.lease,
+            limit=limit,
+        )
+        self._held.update({one.id: one for one in owed})
+        try:
+            await asyncio.gather(*(self._deliver(one, now) for one in owed))
+        finally:
+            for one in owed:
+                self._held.pop(one.id, None)
+        return len(owed)
+
+    async def _deliver(self, owed: Owed, now: datetime) -> None:
+        tried = await try_once(self._ports, owed, now=now)
+        chance = random.random()  # noqa: S311 (jitter, not a secret)
+        settled = await self._write(
+            settling.settle, self._ports.vault, owed, tried, worker=self._ports.holder, now=now, chance=chance
+        )
+        log = _log.bind(delivery=owed.id, endpoint=owed.endpoint.id, status=tried.status, ms=tried.latency_ms)
+        if not settled:
+            log.warning("webhooks.lease_lost")
+        elif tried.failure is not None:
+            log.info("webhooks.not_taken", reason=tried.failure)
+
+    async def _write(self, fn: Callable[Concatenate[Session, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        async with self._writes:
+            return await self._ports.database.write(fn, *args, **kwargs)
+
+    async def _beat(self) -> None:
+        """Keep the leases of what is in hand."""
+        while True:
+            await asyncio.sleep(self._ports.lease.total_seconds() / 3)
+            held = list(self._held.values())
+            if not held:
+                continue
+            until = self._ports.clock.now() + self._ports.lease
+            try:
+                await self._ports.database.write(queries.extend, held, worker=self._ports.holder, until=until)
+            except Exception:
+                _log.exception("webhooks.heartbeat_failed")
+
+    async def _wind_down(self) -> None:
+        runners = list(self._runners.values())
+        if not runners:
+            return
+        _, unfinished = await asyncio.wait(runners, timeout=self._grace_s)
+        cut_short = list(self._held.values())
+        for task in unfinished:
+            task.cancel()
+        if unfinished:
+            await asyncio.wait(unfinished)
+        if cut_short:
+            try:
+                await self._ports.database.write(queries.give_back, cut_short, worker=self._ports.holder)
+            except Exception:
+                _log.exception("webhooks.not_given_back")  # others take them when the lease runs out
+
+
+async def try_once(ports: WebhookPorts, owed: Owed, *, now: datetime) -> Tried:
+    """Send a delivery that is held, once."""
+    facts = None
+    if messages.needs_facts(owed):
+        facts = await ports.database.read(queries.session_facts, owed.event.session_id or "")
+    try:
+        message = messages.write(owed, ports.vault, now=now, facts=facts)
+    except SealBroken:
+        return Tried(
+            now, 0, owed.endpoint.url, {}, failure="Its secret cannot be read: LEAVEWELL_SECRET has changed."
+        )
+    return await sending.send(ports.http, owed.endpoint.url, message, at=now)
+
+
+def _set_from_thread(loop: asyncio.AbstractEventLoop, flag: asyncio.Event) -> None:
+    with suppress(RuntimeError):  # the loop is closed: nobody is left to wake
+        loop.call_soon_threadsafe(flag.set)
