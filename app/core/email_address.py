@@ -52,6 +52,12 @@ def normal_address(typed: str) -> str:
     return f"{local}@{host}"
 
 
+def address_key(typed: str) -> str:
+    """What two spellings of one very address have in common: only case, and the way an accent is written, make no
+    difference. By it everything about an address is found. Takes any text."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", typed.strip()).casefold())
+
+
 def is_look_alike(proven: str, known: str) -> bool:
     """Whether what billing knows somebody by is another mailbox than the proven one, and was found by letters that it
     takes for others: many databases find `josé@` by `jose@`, and `mike@` by `mıke@`.

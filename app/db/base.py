@@ -4,12 +4,22 @@ import secrets
 from typing import Any, ClassVar
 
 import msgspec
-from sqlalchemy import JSON, MetaData
+from sqlalchemy import JSON, Index, MetaData, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 from sqlmodel.sql.sqltypes import UTCDateTime as UtcDateTime
 
-__all__ = ["Json", "Table", "UtcDateTime", "added", "dump_json", "load_json", "metadata", "new_id"]
+__all__ = [
+    "Json",
+    "Table",
+    "UtcDateTime",
+    "added",
+    "dump_json",
+    "load_json",
+    "metadata",
+    "new_id",
+    "where_known",
+]
 
 # Named constraints, because a migration can only drop or alter what it can name.
 metadata = MetaData(
@@ -36,6 +46,12 @@ class Table(SQLModel):
 def added(default: str | int) -> Any:
     """A column that came to a table with rows in it: the database, too, knows what those have."""
     return Field(default=default, sa_column_kwargs={"server_default": str(default)})
+
+
+def where_known(column: str) -> Index:
+    """An index of the rows that have the value: few do, and the others pay nothing for it."""
+    has_it = text(f"{column} IS NOT NULL")
+    return Index(None, column, sqlite_where=has_it, postgresql_where=has_it)
 
 
 def new_id(prefix: str) -> str:

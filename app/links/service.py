@@ -11,6 +11,7 @@ from sqlmodel import Session
 from app.adapters.addresses import BadUrl
 from app.adapters.signing import Signer
 from app.core.direct import DirectCustomer, DirectSubscription
+from app.core.email_address import address_key
 from app.core.errors import FieldError, Gone, InvalidInput, NotFound
 from app.core.events import Event, EventType, link_event
 from app.core.facts import Scalar
@@ -90,6 +91,7 @@ class Minted:
     def columns(self) -> dict[str, Any]:
         """Every column of the link's row."""
         order = self.order
+        email = order.customer.email if order.customer else None
         return {
             "id": self.id,
             "app_id": self.app_id,
@@ -108,6 +110,7 @@ class Minted:
             "direct_subscriptions": None
             if order.subscriptions is None
             else [subscription.to_wire() for subscription in order.subscriptions],
+            "email_key": address_key(email) if email else None,
         }
 
 

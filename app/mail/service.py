@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlmodel import Session
 
 from app.adapters.vault import Vault
+from app.core.email_address import address_key
 from app.db import outbox
 from app.db.base import dump_json, new_id
 from app.db.tables.mail import Mail
@@ -40,6 +41,7 @@ def enqueue(
         app_id=app_id,
         kind=kind,
         recipient=recipient,
+        recipient_key=address_key(recipient),
         locale=locale,
         subject_id=subject_id,
         created_at=now,

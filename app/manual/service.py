@@ -12,7 +12,7 @@ from sqlmodel import Session
 
 from app.adapters.signing import Signer
 from app.core import limits
-from app.core.email_address import address_problem, normal_address
+from app.core.email_address import address_key, address_problem, normal_address
 from app.core.errors import FieldError, InvalidInput, NotFound, TooManyRequests
 from app.core.events import unverified_request
 from app.core.fields import is_clean
@@ -98,6 +98,7 @@ def request(
         id=new_id("req"),
         app_id=app_id,
         address=address,
+        address_key=address_key(address),
         note=note or None,
         reasons=[NOT_VERIFIED],
         created_at=now,
@@ -151,6 +152,7 @@ def record(
         customer_id=customer_id,
         subscription_id=subscription_id,
         address=address,
+        address_key=address_key(address) if address else None,
         note=note,
         reasons=list(reasons),
         created_at=now,

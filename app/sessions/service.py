@@ -15,6 +15,7 @@ from app.adapters.addresses import BadUrl
 from app.adapters.vault import SealBroken, Vault
 from app.core.answers import Mistake
 from app.core.commands import Command
+from app.core.email_address import address_key
 from app.core.errors import NotFound
 from app.core.events import EventType, session_started
 from app.core.path import Path, find_path
@@ -162,6 +163,7 @@ def new_session(
         verification_id=verification_id,
         receipt_id=receipt_id,
         recipient=recipient,
+        recipient_key=address_key(recipient) if recipient else None,
         browser_sha256=browser_sha256,
         phase=Phase.OPENING,
         locale=locale,
@@ -293,6 +295,7 @@ def open_with(
     row.snapshot = world.to_json()
     if world.customer is not None:
         row.customer_id = world.customer.id
+        row.email_key = address_key(world.customer.email) if world.customer.email else None
     row.opened_at = row.last_seen_at = now
     row.opening_by = row.opening_until = None
     walk = Walk(row.id, flows.load(db, row.flow_version_id), world, now)

@@ -21,7 +21,7 @@ from app.core import limits
 from app.core.billing import Capability
 from app.core.codes import TRIES_PER_CODE, read_code
 from app.core.direct import DirectCustomer, DirectSubscription, parse_customer, parse_subscriptions
-from app.core.email_address import address_problem, normal_address
+from app.core.email_address import address_key, address_problem, normal_address
 from app.core.errors import FieldError, Forbidden, Gone, InvalidInput, TooManyRequests
 from app.db import outbox
 from app.db.base import new_id
@@ -379,6 +379,7 @@ def _begin(
         app_id=app_id,
         browser_sha256=browser_sha256,
         address=address,
+        address_key=address_key(address),
         link_id=link_id,
         locale=locale,
         created_at=now,

@@ -10,6 +10,7 @@ from app.db.tables.links import CancelLink, IdempotencyRecord
 from app.db.tables.mail import Mail
 from app.db.tables.manual import CancellationRequest
 from app.db.tables.outbox import OutboxJob
+from app.db.tables.privacy import Erasure
 from app.db.tables.receipts import Receipt, ReceiptKey
 from app.db.tables.sessions import CancelSession, SessionOffer
 from app.db.tables.verifications import Verification
@@ -23,6 +24,7 @@ __all__ = [
     "Connection",
     "Effect",
     "Environment",
+    "Erasure",
     "EventRow",
     "Flow",
     "FlowVersion",

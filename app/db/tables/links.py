@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Index
 from sqlmodel import Field
 
-from app.db.base import Json, Table
+from app.db.base import Json, Table, where_known
 
 
 class CancelLink(Table, table=True):
@@ -16,6 +16,7 @@ class CancelLink(Table, table=True):
     __table_args__ = (
         Index(None, "app_id", "created_at", "id"),  # the list, newest first, by cursor
         Index(None, "app_id", "customer_id", "created_at", "id"),  # the same, of one customer
+        where_known("email_key"),  # data subject requests
     )
 
     id: str = Field(primary_key=True)  # lnk_…
@@ -37,6 +38,7 @@ class CancelLink(Table, table=True):
     attributes: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
     direct_customer: dict[str, Any] | None = Field(default=None, sa_type=Json)
     direct_subscriptions: list[dict[str, Any]] | None = Field(default=None, sa_type=Json)
+    email_key: str | None = None  # of the direct customer's address, as addresses are compared
 
 
 class IdempotencyRecord(Table, table=True):

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Index
 from sqlmodel import Field
 
-from app.db.base import Table
+from app.db.base import Table, where_known
 
 
 class Mail(Table, table=True):
@@ -15,12 +15,14 @@ class Mail(Table, table=True):
     __table_args__ = (
         Index(None, "app_id", "created_at", "id"),  # the list, newest first
         Index(None, "app_id", "status", "created_at"),  # what was refused
+        where_known("recipient_key"),  # data subject requests
     )
 
     id: str = Field(primary_key=True)  # mail_…
     app_id: str = Field(foreign_key="environments.app_id")
     kind: str
     recipient: str
+    recipient_key: str | None = None  # as addresses are compared
     locale: str
     subject_id: str | None = Field(default=None, index=True)  # what it is about: rcp_…, ver_…, req_…
     status: str = "pending"  # pending | sent | refused | given_up

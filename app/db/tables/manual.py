@@ -5,14 +5,17 @@ from datetime import datetime
 from sqlalchemy import Index
 from sqlmodel import Field
 
-from app.db.base import Json, Table
+from app.db.base import Json, Table, where_known
 
 
 class CancellationRequest(Table, table=True):
     """Out of a session, or left by somebody whose address was not proven (then without customer)."""
 
     __tablename__ = "cancellation_requests"
-    __table_args__ = (Index(None, "app_id", "created_at", "id"),)  # the list, newest first
+    __table_args__ = (
+        Index(None, "app_id", "created_at", "id"),  # the list, newest first
+        where_known("address_key"),  # data subject requests
+    )
 
     id: str = Field(primary_key=True)  # req_…
     app_id: str = Field(foreign_key="environments.app_id")
@@ -20,6 +23,7 @@ class CancellationRequest(Table, table=True):
     customer_id: str | None = None
     subscription_id: str | None = None
     address: str | None = None  # as it was typed, not proven
+    address_key: str | None = None  # as addresses are compared
     note: str | None = None
     reasons: list[str] = Field(default_factory=list, sa_type=Json)  # why it cannot be done by itself
     created_at: datetime

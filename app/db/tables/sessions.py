@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Index, text
 from sqlmodel import Field
 
-from app.db.base import Json, Table, added
+from app.db.base import Json, Table, added, where_known
 
 
 class CancelSession(Table, table=True):
@@ -19,6 +19,8 @@ class CancelSession(Table, table=True):
         Index(None, "app_id", "subscription_id"),  # what a vendor's webhook names
         Index(None, "link_id", "browser_sha256"),  # the way back of the browser that exchanged the link
         Index(None, "phase", "last_seen_at"),  # the sweep of idle sessions
+        where_known("email_key"),  # data subject requests
+        where_known("recipient_key"),
     )
 
     id: str = Field(primary_key=True)  # cs_…
@@ -32,6 +34,11 @@ class CancelSession(Table, table=True):
     verification_id: str | None = None  # the proof of the address, if he came by one
     receipt_id: str | None = None  # the receipt whose undo he pressed
     recipient: str | None = None  # the proven address; receipts go there
+    recipient_key: str | None = None  # that, as addresses are compared
+    email_key: str | None = None  # the customer's own, likewise
+    erased_at: datetime | None = (
+        None  # personal data is gone; that there was a session, and how it ended, stays
+    )
     time_zone: str | None = None  # IANA, as the browser says
     browser_sha256: str | None = None
     phase: str

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Index
 from sqlmodel import Field
 
-from app.db.base import Table
+from app.db.base import Table, where_known
 
 
 class Verification(Table, table=True):
@@ -13,12 +13,16 @@ class Verification(Table, table=True):
     it by, and, sealed and only while it works, itself, so that a second mail says the same one."""
 
     __tablename__ = "verifications"
-    __table_args__ = (Index(None, "browser_sha256", "created_at"),)  # what a browser has just asked for
+    __table_args__ = (
+        Index(None, "browser_sha256", "created_at"),  # what a browser has just asked for
+        where_known("address_key"),  # data subject requests
+    )
 
     id: str = Field(primary_key=True)  # ver_…
     app_id: str = Field(foreign_key="environments.app_id")
     browser_sha256: str
     address: str  # as it was typed, without space around it
+    address_key: str | None = None  # as addresses are compared
     link_id: str | None = Field(default=None, foreign_key="cancel_links.id")  # the link that was over
     locale: str
     created_at: datetime
