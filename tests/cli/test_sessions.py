@@ -125,6 +125,7 @@ def test_a_session_is_told_from_its_first_screen_to_its_outcome(
         "discount: applied",
         "disc_1",
         "read_back",
+        "last error    timeout",
     ):
         assert words in told
 

@@ -21,6 +21,8 @@ pytestmark = [
 ]
 
 TOGETHER = 4  # tabs; half of them at each server
+# Where nobody holds anybody up, the vendor makes no difference.
+SOME = ("demo", "direct", "paddle")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +69,7 @@ async def test_the_exit_is_taken_at_one_server_while_the_other_one_makes_the_off
         await assert_left(customer, [*PAUSE.done, "cancel"])
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", SOME)
 async def test_the_offer_is_taken_in_one_tab_and_the_exit_in_the_other(
     two_servers: tuple[Stage, int], provider: str
 ) -> None:
