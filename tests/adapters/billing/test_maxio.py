@@ -333,6 +333,31 @@ async def test_months_count_as_charges_where_a_year_is_paid_at_once(world: Maxio
     assert coupons_made(world)[0]["duration_period_count"] == 1
 
 
+@pytest.mark.parametrize(
+    "lasts",
+    [
+        {"duration_period_count": 3},  # three years
+        {"duration_period_count": None, "duration_interval": 3, "duration_interval_unit": "month"},  # nothing
+    ],
+)
+async def test_a_coupon_that_means_other_charges_than_it_is_shown_for_is_neither_shown_nor_taken(
+    world: MaxioWorld, lasts: dict[str, Any]
+) -> None:
+    code = world.id_of(COUPON)
+    with world.books.commit() as state:
+        (coupon,) = [each for each in state["coupons"].values() if each["code"] == code]
+        coupon |= lasts
+    catalog = await world.provider.load_catalog([], [code])
+    assert catalog.coupons[code].duration_in_months == 3
+    change = Discount(coupon_id=code, percent_off=Decimal(50), duration="repeating", months=3)
+    with pytest.raises(ProviderRefused):
+        await world.provider.preview(world.id_of(CHEN), world.id_of(CHENS), change)
+    with pytest.raises(ProviderRefused):
+        await world.provider.apply(world.ask(change, who=CHEN, what=CHENS))
+    assert world.count_changes(world.id_of(CHENS)) == 0
+    assert await world.provider.preview(world.id_of(BEN), world.bens, change) is None
+
+
 @pytest.mark.parametrize("point", ["before_commit", "after_commit"])
 @pytest.mark.parametrize("number", [0, 1])
 async def test_a_discount_survives_a_fault_at_each_of_its_calls(

@@ -10,6 +10,7 @@ from app.adapters.billing.connection import Connection
 from app.adapters.billing.maxio import inbound
 from app.adapters.billing.maxio.catalog import MOST_LISTED
 from app.adapters.billing.maxio.checks import refuse_impossible
+from app.adapters.billing.maxio.coupons import Coupons
 from app.adapters.billing.maxio.lookup import Lookup
 from app.adapters.billing.maxio.wire import Wire
 from app.adapters.billing.maxio.writing import Writer
@@ -20,6 +21,7 @@ from app.core.billing import (
     Catalog,
     Change,
     ChangeRequest,
+    Discount,
     InboundMessage,
     InboundNotice,
     Preview,
@@ -38,6 +40,7 @@ class MaxioBilling:
     def __init__(self, connection: Connection) -> None:
         self._wire = Wire(connection)
         self._lookup = Lookup(self._wire, connection.clock)
+        self._coupons = Coupons(self._wire, connection.clock)
         self._writer = Writer(self._wire, self._lookup, connection.clock)
         self._clock = connection.clock
         self._shared_keys = connection.config.get("shared_key", "")
@@ -70,6 +73,10 @@ class MaxioBilling:
         if seen is None:
             raise ProviderRefused("There is no such subscription.")
         refuse_impossible(change, seen, self._clock.now())
+        if isinstance(change, Discount) and change.coupon_id is not None:
+            subscription = self._lookup.read(seen, customer_id)
+            if subscription is not None:
+                await self._coupons.check(change, seen, subscription)
         return None
 
     async def check(self) -> Account:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
 
@@ -13,8 +13,9 @@ from app.adapters.billing.maxio.values import fields, identity, number, percent,
 from app.adapters.billing.maxio.wire import Json, Wire
 from app.adapters.clock import Clock
 from app.core.billing import Discount, ProviderError, ProviderRefused
+from app.core.calendar import add_months
 from app.core.direct import DirectSubscription
-from app.core.renewals import charges_within
+from app.core.renewals import charges_within, last_charge_within
 
 # Maxio's end date is a day; it has to outlast every try.
 _REDEEMABLE: Final = timedelta(days=4)
@@ -32,26 +33,32 @@ class Coupons:
     ) -> None:
         """The code stands on the subscription afterwards; where it does already, nothing is written."""
         code = change.coupon_id or code_of(effect_id)
-        if code in _codes(seen):
+        if change.coupon_id is not None and any(each.id == code for each in subscription.discounts or ()):
             return
-        family = identity(fields(fields(seen.raw.get("product")).get("product_family")).get("id"))
-        if family is None:
-            raise ProviderRefused(_NOT_TAKEN, "The subscription's product has no product family.")
+        if change.coupon_id is None and code in _codes(seen):
+            return
         path = f"/subscriptions/{seen.raw['id']}/add_coupon.json"
         if change.coupon_id is not None:
-            query = [("code", code), ("product_family_id", family)]
-            if await self._wire.get("/coupons/validate.json", query) is None:
-                raise ProviderRefused(
-                    GONE, "Maxio does not know the coupon for this product, or it is used up."
-                )
+            await self.check(change, seen, subscription)
             await self._wire.write("POST", path, {"codes": [code]})
             return
+        family = _family(seen)
         coupon = await self._made_for(change, code, family, seen, subscription)
         try:
             await self._wire.write("POST", path, {"codes": [code]})
         except ProviderRefused:
             await self._archive(coupon, family)
             raise
+
+    async def check(self, change: Discount, seen: Seen, subscription: DirectSubscription) -> None:
+        """Raises ProviderRefused for a coupon of the merchant's that Maxio would not take, or not as it was shown."""
+        code, query = change.coupon_id or "", [("product_family_id", _family(seen))]
+        answer = await self._wire.get("/coupons/validate.json", [("code", code), *query])
+        if answer is None:
+            raise ProviderRefused(GONE, "Maxio does not know the coupon for this product, or it is used up.")
+        if code in _codes(seen):
+            raise ProviderRefused(GONE, "The coupon stands on the subscription already.")
+        _check_lasts(change, unwrapped(answer, "coupon"), subscription, self._clock.now())
 
     async def _made_for(
         self, change: Discount, code: str, family: str, seen: Seen, subscription: DirectSubscription
@@ -105,6 +112,36 @@ class Coupons:
         if change.months is not None and seen.renews_at is not None:
             made["duration_period_count"] = charges_within(subscription, seen.renews_at, change.months)
         return made
+
+
+def _family(seen: Seen) -> str:
+    family = identity(fields(fields(seen.raw.get("product")).get("product_family")).get("id"))
+    if family is None:
+        raise ProviderRefused(_NOT_TAKEN, "The subscription's product has no product family.")
+    return family
+
+
+def _check_lasts(
+    change: Discount, coupon: Mapping[str, Any], subscription: DirectSubscription, now: datetime
+) -> None:
+    """Maxio counts renewals, or months from now; the customer was told of charges, months from the next one on.
+
+    On monthly plans that is the same. On a yearly one a coupon of three periods would reduce three years.
+    """
+    first = subscription.period_end
+    if change.months is None or first is None:
+        return
+    periods = number(coupon.get("duration_period_count"))
+    span = number(coupon.get("duration_interval"))
+    if periods is not None and periods != charges_within(subscription, first, change.months):
+        raise ProviderRefused(
+            _NOT_TAKEN, "The coupon counts renewals, which are not the months it is shown for."
+        )
+    counts_months = periods is None and span is not None
+    if counts_months and add_months(now, span or 0) <= last_charge_within(subscription, first, change.months):
+        raise ProviderRefused(
+            _NOT_TAKEN, "The coupon would run out before the last charge that it is shown for."
+        )
 
 
 def code_of(effect_id: str) -> str:
