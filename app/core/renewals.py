@@ -4,11 +4,13 @@ import calendar
 from datetime import datetime
 from typing import Final
 
+from app.core.billing import DATE_TOLERANCE
 from app.core.calendar import add_interval, add_months
 from app.core.direct import Active, DirectSubscription, Paused, Period, Trial
 from app.core.money import Money
 
 MONTHS_IN: Final = {"month": 1, "year": 12}
+_MOST_RENEWALS: Final = 120
 
 
 def is_monthly(subscription: DirectSubscription) -> bool:
@@ -48,6 +50,17 @@ def first_renewal_from(subscription: DirectSubscription, first: datetime, moment
     while (at := renewal(subscription, first, number)) < moment and subscription.interval is not None:
         number += 1
     return at
+
+
+def is_renewal(subscription: DirectSubscription, moment: datetime) -> bool:
+    """Whether it would renew about then, at one of the renewals after the next."""
+    first = subscription.period_end
+    if first is None:
+        return False
+    number = 1
+    while (at := renewal(subscription, first, number)) + DATE_TOLERANCE <= moment and number < _MOST_RENEWALS:
+        number += 1
+    return abs(at - moment) < DATE_TOLERANCE
 
 
 def charges_within(subscription: DirectSubscription, first: datetime, months: int) -> int:

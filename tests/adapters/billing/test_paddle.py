@@ -351,6 +351,20 @@ async def test_a_coupon_that_would_not_give_what_was_shown_is_refused_before_and
     assert world.writes() == []
 
 
+async def test_a_discount_that_expired_between_its_two_calls_is_made_good_by_the_next_try(
+    world: PaddleWorld,
+) -> None:
+    world.simulator.faults.plan(Planned("before_commit", "slow", seconds=0))
+    world.simulator.faults.plan(Planned("before_commit", "drop"))
+    with pytest.raises(ProviderUnavailable):
+        await world.provider.apply(world.request(HALF))
+    world.clock.advance(hours=3)
+    await world.provider.apply(world.request(HALF))
+    assert is_in_place(HALF, await world.seen(), world.clock.now())
+    assert world.types() == ["discount"]
+    assert len([each for each in world.books.state["discounts"].values() if each["code"]]) == 1
+
+
 async def test_a_monthly_coupon_is_not_stretched_to_years(world: PaddleWorld) -> None:
     change = Discount(coupon_id=translated(COUPON), percent_off=Decimal(50), duration="repeating", months=3)
     with pytest.raises(ProviderRefused, match="billing periods"):
@@ -389,6 +403,17 @@ async def test_a_pause_begins_with_the_next_renewal_and_ends_by_itself(world: Pa
 async def test_a_pause_that_ends_before_the_next_renewal_is_none(world: PaddleWorld) -> None:
     with pytest.raises(ProviderRefused, match="next renewal"):
         await world.provider.apply(world.request(Pause(resumes_at=add_days(NOW, 1))))
+    assert world.writes() == []
+
+
+async def test_a_pause_that_paddle_would_charge_earlier_than_shown_is_refused(world: PaddleWorld) -> None:
+    """Two weeks away: the customer is told of the charge at the renewal after, Paddle charges on the day of return."""
+    renews_at = datetime.fromisoformat(world.raw()["next_billed_at"])
+    pause = Pause(resumes_at=add_days(renews_at, 14))
+    with pytest.raises(ProviderRefused, match="day of resumption"):
+        await world.provider.preview(translated(BENS), translated(BENS), pause)
+    with pytest.raises(ProviderRefused, match="day of resumption"):
+        await world.provider.apply(world.request(pause))
     assert world.writes() == []
 
 

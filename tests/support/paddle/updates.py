@@ -154,7 +154,7 @@ def _discount(sub: Entity, wanted: Any, discounts: Mapping[str, Entity], now: da
         raise Refused(404, "not_found")
     if sub["discount"] is not None and sub["discount"]["id"] == given["id"]:
         return None
-    _check_discount(sub, given, wanted["effective_from"])
+    _check_discount(sub, given, wanted["effective_from"], now)
     begins = moment(sub["next_billed_at"]) if wanted["effective_from"] == "next_billing_period" else now
     periods = given["maximum_recurring_intervals"]
     ends = after(begins, sub["billing_cycle"], periods) if periods is not None else None
@@ -171,9 +171,11 @@ def _discount(sub: Entity, wanted: Any, discounts: Mapping[str, Entity], now: da
     return "discount"
 
 
-def _check_discount(sub: Entity, given: Entity, effective_from: str) -> None:
+def _check_discount(sub: Entity, given: Entity, effective_from: str, now: datetime) -> None:
     if given["status"] == "archived":
         raise Refused(400, "entity_archived")
+    if given["expires_at"] is not None and moment(given["expires_at"]) <= now:
+        raise Refused(400, "discount_expired")
     if not given["recur"]:
         raise Refused(400, "subscription_one_off_discount_not_valid")
     if given["usage_limit"] is not None and given["times_used"] >= given["usage_limit"]:

@@ -11,16 +11,15 @@ from typing import Final
 
 from app.adapters.billing.chargebee.amounts import from_minor, from_moment
 from app.adapters.billing.chargebee.wire import NOT_ALLOWED, Document, Params, segment
-from app.core.billing import DATE_TOLERANCE, Discount, ProviderRefused
+from app.core.billing import Discount, ProviderRefused
 from app.core.direct import DirectCoupon, DirectSubscription
-from app.core.renewals import last_charge_within, months_past, renewal
+from app.core.renewals import is_renewal, last_charge_within, months_past
 
 MARK: Final = "lw-"
 """How the ids of coupons begin that are made for one acceptance."""
 
 REDEEMABLE_FOR: Final = timedelta(hours=1)
 _LONGEST_NAME: Final = 50
-_MOST_TERMS: Final = 120
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,60}", re.ASCII)
 _DURATIONS: Mapping[str, str] = {"once": "one_time", "repeating": "limited_period", "forever": "forever"}
 # Not now and not as an unbilled charge: the change is to cost nothing before the next renewal.
@@ -51,8 +50,7 @@ def check_pause(subscription: DirectSubscription, resumes_at: datetime) -> None:
     term_end = subscription.period_end
     if term_end is None or resumes_at <= term_end:
         raise ProviderRefused(NOT_ALLOWED, "It is paid for until after the pause.")
-    renewal_days = (renewal(subscription, term_end, number) for number in range(1, _MOST_TERMS))
-    if not any(abs(day - resumes_at) < DATE_TOLERANCE for day in renewal_days):
+    if not is_renewal(subscription, resumes_at):
         raise ProviderRefused(
             NOT_ALLOWED, "Chargebee charges on the day of resumption, which is none of its renewals."
         )

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Final
 
 from app.adapters.billing.paddle.reading import is_usable_coupon, made_for
-from app.adapters.billing.paddle.values import DURATION, EFFECT, MONTHS
+from app.adapters.billing.paddle.values import DURATION, EFFECT, MONTHS, moment
 from app.adapters.billing.paddle.wire import Object, PaddleApi, PaddleRefused, inner, is_id, path
 from app.core.billing import Discount, ProviderError, ProviderRefused
 from app.core.calendar import iso
@@ -14,6 +14,7 @@ from app.core.direct import DirectSubscription
 from app.core.renewals import charges_within, next_renewal
 
 TIME_TO_REDEEM: Final = timedelta(hours=1)
+_LEFT: Final = timedelta(minutes=5)
 ANY_STATUS: Final = "active,archived,expired,used"
 
 _GONE = "This discount is no longer available."
@@ -68,9 +69,18 @@ async def make_coupon(
         if refused.code != "discount_code_conflict":
             raise
         made = await _find_made(api, effect_id)
-        if made.get("status") == "archived":
-            made, _ = await api.send("PATCH", path("discounts", str(made["id"])), {"status": "active"})
+        if not made.get("times_used"):
+            made = await _renew(api, made, now)
     return made
+
+
+async def _renew(api: PaddleApi, made: Object, now: datetime) -> Object:
+    """What an earlier try made and did not use can be redeemed for another hour, archived or expired as it may be."""
+    expires_at = moment(made.get("expires_at"))
+    if made.get("status") == "active" and expires_at is not None and expires_at > now + _LEFT:
+        return made
+    body = {"status": "active", "expires_at": iso(now + TIME_TO_REDEEM)}
+    return (await api.send("PATCH", path("discounts", str(made["id"])), body))[0]
 
 
 async def throw_away(api: PaddleApi, coupon: Object, here: str) -> None:

@@ -21,6 +21,7 @@ from app.core.billing import (
 )
 from app.core.calendar import iso
 from app.core.direct import DirectSubscription
+from app.core.renewals import is_renewal
 
 NOTICE: Final = timedelta(minutes=30)
 """Paddle takes no billing date nearer than this, and changes nothing so shortly before one."""
@@ -71,7 +72,10 @@ async def preview_body(
         case Pause(renews_at=datetime() as renews_at):
             _steady(raw, now, "active")
             return _bill_at(renews_at, now)
-        case _:  # a discount that is yet to be made, a pause of charges
+        case Pause(resumes_at=resumes_at):
+            _check_pause(raw, subscription, resumes_at, now)
+            return None  # nothing is sent to the subscription itself
+        case _:  # a discount that is yet to be made
             return None
 
 
@@ -92,7 +96,8 @@ async def _make(
             _steady(raw, now, "active")
             return await _update(api, here, _bill_at(renews_at, now))
         case Pause(resumes_at=resumes_at):
-            return await _pause(api, here, raw, resumes_at, now)
+            _check_pause(raw, subscription, resumes_at, now)
+            return await _pause(api, here, resumes_at)
         case PlanChange() as change:
             return await _update(api, here, await _plan(api, change, raw, now))
         case TrialExtension(ends_at=ends_at):
@@ -117,11 +122,23 @@ async def _uncancel(api: PaddleApi, here: str, raw: Object) -> str | None:
     return await _update(api, here, {"scheduled_change": None})
 
 
-async def _pause(api: PaddleApi, here: str, raw: Object, resumes_at: datetime, now: datetime) -> str | None:
+def _check_pause(raw: Object, subscription: DirectSubscription, resumes_at: datetime, now: datetime) -> None:
+    """Raises ProviderRefused for a pause that would be charged on another day than the customer is told.
+
+    Paddle begins a new billing period, and charges it, on the day that a subscription resumes.
+    """
     _steady(raw, now, "active")
     renews_at = moment(raw.get("next_billed_at"))
     if renews_at is None or resumes_at <= renews_at:
         raise ProviderRefused(_NOT_NOW, "The pause would be over before the next renewal.")
+    if not is_renewal(subscription, resumes_at):
+        raise ProviderRefused(
+            "A break can only end on a day of payment here.",
+            "Paddle charges on the day of resumption, which is none of the subscription's renewals.",
+        )
+
+
+async def _pause(api: PaddleApi, here: str, resumes_at: datetime) -> str | None:
     return await _act(
         api,
         here,
