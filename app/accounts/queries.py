@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, bindparam, or_, update
 from sqlalchemy import select as select_columns
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from app.db.tables.accounts import ApiKey, Environment, Organization
@@ -21,8 +22,31 @@ _CALLER: Select[*tuple[Any, ...]] = (
     .join(ApiKey, col(ApiKey.app_id) == col(Environment.app_id))
     .where(
         col(ApiKey.key_sha256) == bindparam("key_sha256"),
+        col(ApiKey.kind) == "flow",
         col(ApiKey.revoked_at).is_(None),
         col(Environment.app_id) == bindparam("app_id"),
+    )
+)
+
+_Named = aliased(Environment)
+# The App ID may be the other environment's of the same organization: existing clients of the Data API know one App ID,
+# and tell test from live by the key alone.
+_DATA_CALLER: Select[*tuple[Any, ...]] = (
+    select_columns(
+        col(Environment.app_id),
+        col(Environment.mode),
+        col(Environment.organization_id),
+        col(ApiKey.id).label("key_id"),
+        col(ApiKey.scopes),
+        col(ApiKey.last_used_at),
+    )
+    .join(ApiKey, col(ApiKey.app_id) == col(Environment.app_id))
+    .join(_Named, col(_Named.organization_id) == col(Environment.organization_id))
+    .where(
+        col(ApiKey.key_sha256) == bindparam("key_sha256"),
+        col(ApiKey.kind) == "data",
+        col(ApiKey.revoked_at).is_(None),
+        col(_Named.app_id) == bindparam("app_id"),
     )
 )
 
@@ -35,7 +59,7 @@ _WITH_OWNER = (
 
 _KEYS = (
     select(ApiKey)
-    .where(col(ApiKey.app_id) == bindparam("app_id"))
+    .where(col(ApiKey.app_id) == bindparam("app_id"), col(ApiKey.kind) == bindparam("kind"))
     .order_by(col(ApiKey.created_at), col(ApiKey.id))
     .limit(100)
 )
@@ -44,6 +68,11 @@ _KEYS = (
 def find_caller(db: Session, *, app_id: str, key_sha256: str) -> Row[*tuple[Any, ...]] | None:
     """The environment with that App ID, if that is an active key of it."""
     return db.connection().execute(_CALLER, {"app_id": app_id, "key_sha256": key_sha256}).first()
+
+
+def find_data_caller(db: Session, *, app_id: str, key_sha256: str) -> Row[*tuple[Any, ...]] | None:
+    """The environment of that active data key, if the App ID is one of the same organization."""
+    return db.connection().execute(_DATA_CALLER, {"app_id": app_id, "key_sha256": key_sha256}).first()
 
 
 def note_use(db: Session, *, key_id: str, now: datetime, unless_since: datetime) -> None:
@@ -95,9 +124,9 @@ def list_environments(db: Session, organization_id: str) -> list[Environment]:
     )
 
 
-def list_keys(db: Session, app_id: str) -> list[ApiKey]:
-    """Oldest first, revoked ones too; an environment has few."""
-    return list(db.exec(_KEYS, params={"app_id": app_id}))
+def list_keys(db: Session, app_id: str, *, kind: str = "flow") -> list[ApiKey]:
+    """Those of that kind, oldest first, revoked ones too; an environment has few."""
+    return list(db.exec(_KEYS, params={"app_id": app_id, "kind": kind}))
 
 
 def list_every_key(db: Session) -> list[ApiKey]:

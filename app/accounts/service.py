@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from hashlib import sha256
 from typing import Final, Literal
 
@@ -11,7 +12,7 @@ from sqlmodel import Session
 
 from app.accounts import queries
 from app.adapters.vault import Vault
-from app.core.errors import AppError, Conflict, NotFound, Unauthorized
+from app.core.errors import AppError, Conflict, FieldError, Forbidden, InvalidInput, NotFound, Unauthorized
 from app.db.base import new_id
 from app.db.tables.accounts import ApiKey, Environment, Organization
 
@@ -19,6 +20,20 @@ Mode = Literal["live", "test"]
 MODES: Final[tuple[Mode, ...]] = ("live", "test")
 MAX_ACTIVE_KEYS: Final = 10
 USE_NOTED_EVERY: Final = timedelta(minutes=1)
+
+
+class Scope(StrEnum):
+    """What a data key may ask for."""
+
+    SESSIONS = "sessions.read"
+    SESSIONS_PII = "sessions.read_pii"
+    DSR = "dsr"
+    USAGE = "usage.read"
+    FLOWS = "flows.read"
+
+
+# What a key gets that names none: to read, without personal data, and to erase nothing.
+DEFAULT_SCOPES: Final = (Scope.SESSIONS, Scope.USAGE, Scope.FLOWS)
 
 
 class OrganizationExists(Conflict):
@@ -47,6 +62,11 @@ class NoActiveKey(AppError):
     user_message = "The environment has no active API key."
 
 
+class ScopeMissing(Forbidden):
+    code = "scope_missing"
+    user_message = "The key has not the scope that this needs."
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """What an API request says of itself. The key is known here by its hash alone."""
@@ -67,6 +87,30 @@ class Caller:
 
     def is_use_news(self, now: datetime) -> bool:
         """Whether this use of the key is to be noted: once a minute, not at each request."""
+        return self.key_used_at is None or now - self.key_used_at > USE_NOTED_EVERY
+
+
+@dataclass(frozen=True, slots=True)
+class DataCaller:
+    """Who makes a request with a data key. The key alone decides the environment, and with it the mode."""
+
+    app_id: str
+    mode: Mode
+    organization_id: str
+    key_id: str
+    scopes: frozenset[str]
+    key_used_at: datetime | None
+
+    def may(self, scope: Scope) -> bool:
+        return scope in self.scopes
+
+    def require(self, scope: Scope) -> None:
+        """Raises ScopeMissing, which names the scope."""
+        if not self.may(scope):
+            raise ScopeMissing(f"The key has not the scope that this needs: {scope}.")
+
+    def is_use_news(self, now: datetime) -> bool:
+        """As `Caller.is_use_news`."""
         return self.key_used_at is None or now - self.key_used_at > USE_NOTED_EVERY
 
 
@@ -95,13 +139,44 @@ def create_organization(db: Session, *, name: str, slug: str, now: datetime) -> 
 def create_key(db: Session, vault: Vault, *, app_id: str, now: datetime) -> NewKey:
     """One more active key; the others stay valid, so that a merchant can change over without a gap."""
     environment = get_environment(db, app_id)
-    active = [k for k in queries.list_keys(db, app_id) if k.revoked_at is None]
-    if len(active) >= MAX_ACTIVE_KEYS:
+    return _add_key(db, vault, environment, prefix=environment.mode, kind="flow", scopes=None, now=now)
+
+
+def create_data_key(
+    db: Session, vault: Vault, *, app_id: str, scopes: Sequence[str] = DEFAULT_SCOPES, now: datetime
+) -> NewKey:
+    """A key for the Data API, `data_…` or `test_data_…`. Raises InvalidInput for a scope that there is not."""
+    environment = get_environment(db, app_id)
+    if set(scopes) - set(Scope):
+        raise InvalidInput(
+            fields=[FieldError("scopes", f"There is no such scope. There are: {', '.join(Scope)}.")]
+        )
+    if not scopes:
+        raise InvalidInput(fields=[FieldError("scopes", "Give at least one.")])
+    prefix = "data" if environment.mode == "live" else "test_data"
+    chosen = [str(scope) for scope in Scope if scope in scopes]
+    return _add_key(db, vault, environment, prefix=prefix, kind="data", scopes=chosen, now=now)
+
+
+def _add_key(
+    db: Session,
+    vault: Vault,
+    environment: Environment,
+    *,
+    prefix: str,
+    kind: str,
+    scopes: list[str] | None,
+    now: datetime,
+) -> NewKey:
+    there = queries.list_keys(db, environment.app_id, kind=kind)
+    if sum(key.revoked_at is None for key in there) >= MAX_ACTIVE_KEYS:
         raise TooManyKeys
-    secret = f"{environment.mode}_{secrets.token_urlsafe(32)}"
+    secret = f"{prefix}_{secrets.token_urlsafe(32)}"
     key = ApiKey(
         id=new_id("key"),
-        app_id=app_id,
+        app_id=environment.app_id,
+        kind=kind,
+        scopes=scopes,
         key_sha256=_digest(secret),
         key_encrypted=vault.seal(secret),
         hint=secret[-4:],
@@ -139,7 +214,22 @@ def authenticate(db: Session, given: Credentials) -> Caller:
     return Caller(found.app_id, found.mode, found.return_origins, found.key_id, found.last_used_at)
 
 
-def note_use(db: Session, caller: Caller, *, now: datetime) -> None:
+def authenticate_data(db: Session, given: Credentials) -> DataCaller:
+    """As `authenticate`, for requests with a data key; the App ID may be either one of the key's organization."""
+    found = queries.find_data_caller(db, app_id=given.app_id, key_sha256=given.key_sha256)
+    if found is None:
+        raise Unauthorized
+    return DataCaller(
+        app_id=found.app_id,
+        mode=found.mode,
+        organization_id=found.organization_id,
+        key_id=found.key_id,
+        scopes=frozenset(found.scopes or ()),
+        key_used_at=found.last_used_at,
+    )
+
+
+def note_use(db: Session, caller: Caller | DataCaller, *, now: datetime) -> None:
     """Keep when the key was last used, to the minute."""
     if caller.is_use_news(now):
         queries.note_use(db, key_id=caller.key_id, now=now, unless_since=now - USE_NOTED_EVERY)

@@ -15,6 +15,7 @@ from app.db.tables.effects import Effect
 from app.db.tables.sessions import CancelSession
 from app.sessions import queries
 from app.sessions.proof import prove_end
+from app.sessions.recording import keep_record
 from app.webhooks import service as webhooks
 
 EFFECT_JOB: Final = "effect"
@@ -53,6 +54,8 @@ def record(
         db, app_id=row.app_id, session_id=row.id, events=decision.events, after=row.event_count, now=now
     )
     prove_end(db, row, walk, before, state)
+    if state.finished_at is not None and state.outcome is not None:
+        keep_record(db, row, walk, state, state.outcome, state.finished_at)
     return jobs
 
 

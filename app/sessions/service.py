@@ -27,7 +27,7 @@ from app.core.session import (
     resting_outcome,
 )
 from app.core.state import Phase, SessionState
-from app.core.world import Walk, World, read_world
+from app.core.world import Walk, World
 from app.db import outbox
 from app.db.base import new_id
 from app.db.tables.accounts import Environment
@@ -38,6 +38,7 @@ from app.links import service as links
 from app.links.origins import is_listed
 from app.sessions import queries
 from app.sessions.proof import known_zone
+from app.sessions.recording import keep_record, world_of
 from app.sessions.records import EFFECT_LEASE, record
 from app.web.copy import customary
 from app.webhooks import service as webhooks
@@ -318,7 +319,7 @@ def close_idle(db: Session, *, now: datetime) -> int:
     """Close the sessions that were left alone for an hour, up to a hundred of them. Returns how many."""
     idle = queries.list_idle(db, seen_before=now - IDLE_AFTER, limit=_SWEEP)
     for row in idle:
-        state = SessionState.model_validate(row.state)
+        state = SessionState.model_validate({**row.state, "views": row.steps_viewed})
         outcome = resting_outcome(state)
         row.closed_at = now
         row.outcome = outcome
@@ -326,20 +327,18 @@ def close_idle(db: Session, *, now: datetime) -> int:
         row.event_count = webhooks.emit(
             db, app_id=row.app_id, session_id=row.id, events=(completed,), after=row.event_count, now=now
         )
+        walk = Walk(row.id, flows.load(db, row.flow_version_id), world_of(row), now)
+        keep_record(db, row, walk, state, outcome, now)
     return len(idle)
 
 
 def standing_of(db: Session, found: queries.Owned, now: datetime) -> Standing:
     """Where the session stands now, whoever asks."""
     row, environment, organization = found
-    walk = Walk(row.id, flows.load(db, row.flow_version_id), _world_of(row), now)
+    walk = Walk(row.id, flows.load(db, row.flow_version_id), world_of(row), now)
     state = SessionState.model_validate({**row.state, "views": row.steps_viewed})
     path = find_path(walk, state) if state.phase is Phase.WALKING else None
     return Standing(row, environment, organization.name, walk, state, path)
-
-
-def _world_of(row: CancelSession) -> World:
-    return read_world(row.snapshot) if row.snapshot else World(mode=row.mode, locale=row.locale)
 
 
 def _touch(row: CancelSession, now: datetime) -> None:

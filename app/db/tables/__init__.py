@@ -12,12 +12,14 @@ from app.db.tables.manual import CancellationRequest
 from app.db.tables.outbox import OutboxJob
 from app.db.tables.privacy import Erasure
 from app.db.tables.receipts import Receipt, ReceiptKey
+from app.db.tables.records import ApiUsage, SessionRecord
 from app.db.tables.sessions import CancelSession, SessionOffer
 from app.db.tables.verifications import Verification
 from app.db.tables.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "ApiKey",
+    "ApiUsage",
     "CancelLink",
     "CancelSession",
     "CancellationRequest",
@@ -37,6 +39,7 @@ __all__ = [
     "Receipt",
     "ReceiptKey",
     "SessionOffer",
+    "SessionRecord",
     "Verification",
     "WebhookAttempt",
     "WebhookDelivery",

@@ -61,12 +61,17 @@ class Environment(Table, table=True):
 
 
 class ApiKey(Table, table=True):
-    """A key is looked up by its hash; the sealed key itself is kept because it also signs (HMAC)."""
+    """A key is looked up by its hash; the sealed key itself is kept because it also signs (HMAC).
+
+    A data key reads what happened, within its scopes, and signs nothing; a flow key mints links and reads nothing.
+    """
 
     __tablename__ = "api_keys"
 
     id: str = Field(primary_key=True)  # key_…
     app_id: str = Field(foreign_key="environments.app_id", index=True)
+    kind: str = added("flow")  # flow | data
+    scopes: list[str] | None = Field(default=None, sa_type=Json)  # of a data key
     key_sha256: str = Field(unique=True)
     key_encrypted: str  # sealed by the vault
     hint: str  # the last four characters
