@@ -13,6 +13,7 @@ from app.cli.requests import requests
 from app.cli.serving import migrate, secret, serve, worker
 from app.cli.sessions import sessions
 from app.cli.setup import setup
+from app.cli.webhooks import webhooks
 
 __all__ = ["main"]
 
@@ -21,7 +22,7 @@ main = Console(
     help="Leavewell: a self-hosted cancel page. Settings come from the environment; see the README.",
     commands=[
         *(serve, worker, migrate, secret),
-        *(orgs, keys, setup, connections, links, flow),
+        *(orgs, keys, setup, connections, webhooks, links, flow),
         *(sessions, receipts, requests, mail, reconcile),
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

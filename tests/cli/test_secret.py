@@ -111,6 +111,7 @@ def test_everything_stored_opens_with_the_new_secret_alone(
     assert done.out.splitlines() == [
         "API keys            2",
         "connection secrets  2",
+        "webhook secrets     0",
         "receipt keys        1",
         "kept answers        5",
         "owed mails          5",
