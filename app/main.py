@@ -40,6 +40,9 @@ from app.mail.delivery import MailPorts
 from app.manual import notifying
 from app.manual import service as manual
 from app.manual.notifying import ManualPorts
+from app.privacy import retention
+from app.privacy import service as privacy
+from app.privacy.service import PrivacyPorts
 from app.receipts import issuing
 from app.receipts import service as receipts
 from app.receipts.api import public_keys
@@ -179,6 +182,11 @@ def session_ports_of(ports: Ports) -> SessionPorts:
     )
 
 
+def privacy_ports_of(ports: Ports, holder: str) -> PrivacyPorts:
+    """What erasing needs; `holder` is who does it."""
+    return PrivacyPorts(ports.database, ports.clock, ports.vault, ports.signer, holder)
+
+
 def worker_of(ports: Ports) -> Worker:
     """The worker with everything that it does: embedded in the server, or apart as `leavewell worker`."""
     work = session_ports_of(ports)
@@ -198,6 +206,7 @@ def worker_of(ports: Ports) -> Worker:
             frozenset({mail.MAIL_JOB, looking.CODE_MAIL_JOB}),
             frozenset({verify.JOB}),
             frozenset({inbound.RECONCILE_JOB}),
+            frozenset({privacy.JOB}),
         ],
         companions=[
             Dispatcher(
@@ -216,6 +225,7 @@ def worker_of(ports: Ports) -> Worker:
             verify.JOB: partial(looking.look_up, verifications),
             looking.CODE_MAIL_JOB: partial(looking.send_code, verifications),
             mail.MAIL_JOB: partial(delivery.deliver, mails),
+            privacy.JOB: partial(privacy.work_on, privacy_ports_of(ports, work.holder)),
         },
         sweeps=[
             Sweep("idle_sessions", CLOSE_IDLE_EVERY_S, partial(_close_idle, work)),
@@ -224,6 +234,7 @@ def worker_of(ports: Ports) -> Worker:
             Sweep("limits", FORGET_EVERY_S, partial(_forget, ports, forget_expired)),
             Sweep("webhooks", FORGET_EVERY_S, partial(_forget, ports, connections.forget_events)),
             Sweep("deliveries", FORGET_EVERY_S, partial(_forget, ports, forget_deliveries)),
+            Sweep("retention", FORGET_EVERY_S, partial(retention.sweep, database, clock)),
         ],
     )
 

@@ -69,7 +69,7 @@ async def show_receipt(
     """The receipt in words. Changes nothing; whoever has the address may read it, in any browser."""
     visit = visit_of(request, ports, session_ports)
     found = await _find(visit, notary, token)
-    return _unknown(visit) if found is None else _page(visit, token, found)
+    return _missing(visit, token) if found is None else _page(visit, token, found)
 
 
 @route(PLACE, http_method=HttpMethod.POST, include_in_schema=False)
@@ -84,7 +84,7 @@ async def undo_cancellation(
     visit = visit_of(request, ports, session_ports)
     found = await _find(visit, notary, token)
     if found is None:
-        return _unknown(visit)
+        return _missing(visit, token)
     browser = visit.browser or new_browser(ports.clock.now())
     try:
         session_id = await undoing.undo(
@@ -110,7 +110,7 @@ async def receipt_file(
     visit = visit_of(request, ports, session_ports)
     found = await _find(visit, notary, token)
     if found is None:
-        return _unknown(visit)
+        return _missing(visit, token)
     if found.signed is None:
         raise ReceiptNotSigned
     content = found.receipt.content
@@ -262,11 +262,16 @@ def _moment(text: str | None) -> datetime | None:
     return parse_moment(text) if text else None
 
 
-def _unknown(visit: Visit) -> Answer:
-    """A page that names nobody: here it is not known whose receipt this would have been."""
-    locale = visit.locale()
+def _missing(visit: Visit, token: str) -> Answer:
+    """A page that names nobody: here it is not known, or not known any more, whose receipt this was. An address that we
+    have made and that leads to nothing was a receipt's that is erased."""
+    is_erased = addresses.read(visit.ports.signer, token) is not None
+    locale, key = visit.locale(), "receipt.erased" if is_erased else "receipt.unknown"
     copy = copy_for(locale)
-    title, lead = copy.t("receipt.unknown.title"), copy.t("receipt.unknown.lead")
+    title, lead = copy.t(f"{key}.title"), copy.t(f"{key}.lead")
     return visit.page(
-        Frame(title=title, lang=copy.language), sc.Notice(title, lead), locale=locale, status=404
+        Frame(title=title, lang=copy.language),
+        sc.Notice(title, lead),
+        locale=locale,
+        status=410 if is_erased else 404,
     )

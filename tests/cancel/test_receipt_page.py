@@ -221,7 +221,6 @@ async def test_an_address_that_is_not_ours_tells_nothing(desk: Desk) -> None:
         f"{token}A",
         token.upper(),
         SIGNER.sign("link", receipt.id),
-        SIGNER.sign("receipt", "rcp_gone"),
         Signer([OLD_SECRET]).sign("receipt", receipt.id),
         "x" * 5000,
         "%00",
@@ -237,6 +236,15 @@ async def test_an_address_that_is_not_ours_tells_nothing(desk: Desk) -> None:
             assert "Northwind" not in answer.text
             assert "There is no receipt here" in answer.text
     assert desk.everything() == before
+
+
+async def test_an_address_of_ours_that_leads_to_nothing_was_a_receipts_that_is_erased(desk: Desk) -> None:
+    gone = SIGNER.sign("receipt", "rcp_gone")
+    for method, path in (("GET", ""), ("POST", ""), ("GET", "/receipt.json")):
+        answer = await desk.visitor.client.request(method, f"/cancel/receipts/{gone}{path}", headers=FROM_US)
+        assert answer.status_code == 410
+        assert "This receipt has been erased" in answer.text
+        assert "Northwind" not in answer.text
 
 
 async def test_an_address_from_before_a_change_of_secret_is_read_while_the_old_one_is_kept(

@@ -1,0 +1,91 @@
+"""What stays of a session when its customer is forgotten: that there was one, what it came to, and when. Pure.
+
+Two measures. A person who asks to be forgotten takes every answer along. When time alone has passed, the reason that
+was picked from a list stays: it says nothing of anybody, and merchants count it.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from app.core.calendar import iso
+from app.core.state import SessionState
+
+NOBODY: Final = "erased"  # the customer's id where a row has to have one
+_SAID: Final = (
+    *("surveyId", "surveyChoiceId", "surveyChoiceValue"),
+    *("followupQuestion", "followupOptionId", "followupResponse"),
+)
+_PICKED: Final = frozenset({"surveyId", "surveyChoiceId", "surveyChoiceValue"})
+_PLAN: Final = frozenset(
+    {"planId", "planPrice", "currency", "billingInterval", "billingIntervalCount", "onTrial"}
+)
+_OFFER: Final = frozenset(
+    {"guid", "decisionId", "placement", "offerType", "status", "accepted", "surveyOffer"}
+    | {"presentedAt", "acceptedAt", "declinedAt"}
+)
+_TAKEN: Final = frozenset({"guid", "offerType", "couponId", "pauseDuration", "pauseInterval", "newPlanId"})
+_EFFECT: Final = frozenset({"id", "type", "status", "decisionId", "requestedAt", "appliedAt"})
+
+
+def erased_state(stored: Mapping[str, Any], *, keeps_reason: bool) -> dict[str, Any]:
+    """The state of a finished walk without what was said, shown and asked for. Readable as any other."""
+    state = SessionState.model_validate(stored)
+    answers = {
+        step: answer.model_copy(update={"follow_up": None, "text": None})
+        for step, answer in state.answers.items()
+        if keeps_reason and answer.reason and not answer.is_skipped
+    }
+    bare = state.model_copy(
+        update={
+            "answers": answers,
+            "offers": (),
+            "pending": None,
+            "withdrawn": (),
+            "trouble": None,
+            "subscription_id": None,
+            "views": (),
+        }
+    )
+    kept = bare.to_json()
+    kept.pop("views", None)
+    return kept
+
+
+def erased_record(told: Mapping[str, Any], *, keeps_reason: bool, now: datetime) -> dict[str, Any]:
+    """The record with every name in its place, and null where something was of the customer's own."""
+    kept = _PICKED if keeps_reason else frozenset[str]()
+    accepted = told.get("acceptedOffer")
+    return {
+        **told,
+        **{name: told.get(name) if name in kept else None for name in _SAID},
+        "feedback": None,
+        "region": {"country": None},
+        "manualReasons": [],
+        "customer": {
+            name: value if name in _PLAN else _emptied(value) for name, value in told["customer"].items()
+        },
+        "presentedOffers": [_only(offer, _OFFER) for offer in told["presentedOffers"]],
+        "acceptedOffer": _only(accepted, _TAKEN) if accepted else None,
+        "effects": [
+            {name: value if name in _EFFECT else None for name, value in effect.items()}
+            for effect in told["effects"]
+        ],
+        "rules": [],
+        "erasedAt": iso(now),
+        "updatedAt": iso(now),
+    }
+
+
+def erased_columns(*, keeps_reason: bool) -> dict[str, Any]:
+    """What the columns beside the record are set to."""
+    said = {} if keeps_reason else {"reason_id": None, "response": None}
+    return {"customer_id": None, "customer_email": None, **said}
+
+
+def _emptied(value: Any) -> Any:
+    return {} if isinstance(value, dict) else None
+
+
+def _only(offer: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    return {name: value if name in names else None for name, value in offer.items()}
