@@ -49,6 +49,9 @@ class Capability(StrEnum):
     UNCANCEL = "uncancel"
     DISCOUNT = "discount"
     PAUSE = "pause"
+    PAUSE_TO_ANY_DAY = (
+        "pause_to_any_day"  # lets a pause end between two renewals, and be charged at the later one
+    )
     RESUME = "resume"
     PLAN_CHANGE = "plan_change"
     TRIAL_EXTENSION = "trial_extension"

@@ -97,6 +97,10 @@ class Blocker(_Named):
         "Only subscriptions billed every month can be paused, and longer ones where the billing provider can move "
         "the renewal.",
     )
+    ONLY_TO_RENEWALS = (
+        "only_to_renewals",
+        "The billing provider ends a pause only on a day of renewal: offer months, not weeks or a date.",
+    )
     NO_CHEAPER_PLAN = (
         "no_cheaper_plan",
         "None of the plans is known, cheaper, and of the same currency and interval.",
@@ -164,7 +168,7 @@ def eligibility(
         case DiscountOffer():
             found += _discount(offer, subscription, catalog, now)
         case PauseOffer():
-            found += _pause(subscription, history, capabilities, now)
+            found += _pause(offer, subscription, history, capabilities, now)
         case PlanChangeOffer():
             found += _plan_change(offer, subscription, catalog)
         case TrialExtensionOffer():
@@ -253,6 +257,11 @@ def _is_cooling_down(
     return latest is not None and days > 0 and now < add_days(latest, days)
 
 
+def needs_any_day(offer: PauseOffer) -> bool:
+    """Whether a pause of charges can end between two renewals."""
+    return offer.unit == "week" or offer.resume_date
+
+
 def _discount(
     offer: DiscountOffer, subscription: DirectSubscription, catalog: Catalog, now: datetime
 ) -> Iterator[Blocker]:
@@ -276,13 +285,19 @@ def _discount(
 
 
 def _pause(
-    subscription: DirectSubscription, history: History, capabilities: Collection[Capability], now: datetime
+    offer: PauseOffer,
+    subscription: DirectSubscription,
+    history: History,
+    capabilities: Collection[Capability],
+    now: datetime,
 ) -> Iterator[Blocker]:
     if history.break_ends_at is not None and history.break_ends_at > now:
         yield Blocker.ON_A_BREAK
     can_move = Capability.MOVE_RENEWAL in capabilities and is_paid_ahead(subscription)
     if not (is_monthly(subscription) or can_move):
         yield Blocker.NOT_MONTHLY
+    if is_monthly(subscription) and needs_any_day(offer) and Capability.PAUSE_TO_ANY_DAY not in capabilities:
+        yield Blocker.ONLY_TO_RENEWALS
     if isinstance(subscription.status, Trial):
         yield Blocker.ON_TRIAL
 

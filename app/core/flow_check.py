@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from app.core import merge
 from app.core.billing import Capability, Catalog
-from app.core.eligibility import NEEDED
+from app.core.eligibility import NEEDED, needs_any_day
 from app.core.errors import FieldError, InvalidInput
 from app.core.facts import BUILT_INS
 from app.core.fields import field_errors
@@ -27,6 +27,7 @@ from app.core.flow import (
     OfferKind,
     OfferStep,
     OptionsFollowUp,
+    PauseOffer,
     PlanChangeOffer,
     SurveyStep,
     dump_flow,
@@ -233,14 +234,23 @@ def remarks(
     definition: FlowDefinition, capabilities: Collection[Capability], *, provider: str = SOME_PROVIDER
 ) -> list[Problem]:
     """Who will not see an offer because of what the provider cannot do."""
-    if Capability.MOVE_RENEWAL in capabilities or Capability.PAUSE not in capabilities:
+    if Capability.PAUSE not in capabilities:
         return []
-    message = (
-        f"{provider} cannot move a renewal: only subscriptions that are billed every month see this pause."
-    )
     return [
-        Problem(f"{path}.kind", message) for path, offer in offers_of(definition) if offer.kind == "pause"
+        Problem(f"{path}.kind", f"{provider} {message}")
+        for path, offer in offers_of(definition)
+        if isinstance(offer, PauseOffer) and (message := _who_misses(offer, capabilities))
     ]
+
+
+def _who_misses(offer: PauseOffer, capabilities: Collection[Capability]) -> str | None:
+    can_move = Capability.MOVE_RENEWAL in capabilities
+    if needs_any_day(offer) and Capability.PAUSE_TO_ANY_DAY not in capabilities:
+        who = "subscriptions that are billed every month do not see" if can_move else "nobody sees"
+        return f"ends a pause only on a day of renewal: {who} this one. Offer months."
+    if not can_move:
+        return "cannot move a renewal: only subscriptions that are billed every month see this pause."
+    return None
 
 
 def named_ids(definition: FlowDefinition) -> tuple[list[str], list[str]]:

@@ -389,6 +389,20 @@ def test_who_will_not_see_a_pause_is_remarked_and_forbids_nothing() -> None:
     assert remarks(definition, able - {Capability.PAUSE}) == [], "then it is a problem"
 
 
+@pytest.mark.parametrize(
+    ("lacking", "who"),
+    [
+        ({Capability.PAUSE_TO_ANY_DAY}, "subscriptions that are billed every month do not see"),
+        ({Capability.PAUSE_TO_ANY_DAY, Capability.MOVE_RENEWAL}, "nobody sees"),
+    ],
+)
+def test_who_will_not_see_a_pause_of_weeks_is_remarked(lacking: set[Capability], who: str) -> None:
+    weeks = parse_flow(offering({"kind": "pause", "id": "weeks", "unit": "week", "max": 3}))
+    [remark] = remarks(weeks, EVERYTHING - lacking, provider="Paddle")
+    assert remark.message == f"Paddle ends a pause only on a day of renewal: {who} this one. Offer months."
+    assert remarks(weeks, EVERYTHING) == []
+
+
 def test_what_the_provider_has_to_know_is_found_and_missed() -> None:
     own_price = {"price_id": "mine", "price": {"id": "mine", "amount": {"value": 600}}}
     definition = parse_flow(

@@ -182,6 +182,17 @@ def test_time_that_is_paid_for_can_only_pause_where_the_renewal_can_move(
     assert blockers(PAUSE, active(), lacking=Capability.MOVE_RENEWAL) == set()
 
 
+@pytest.mark.parametrize("fields", [{**PAUSE, "unit": "week"}, {**PAUSE, "resume_date": True}])
+def test_a_pause_that_ends_between_renewals_is_offered_only_where_it_is_charged_as_shown(
+    fields: dict[str, Any],
+) -> None:
+    lacking = Capability.PAUSE_TO_ANY_DAY
+    assert blockers(fields, active(), lacking=lacking) == {Blocker.ONLY_TO_RENEWALS}
+    assert blockers(fields, active()) == set()
+    assert blockers(PAUSE, active(), lacking=lacking) == set(), "months end on a renewal"
+    assert blockers(fields, active(every="year"), lacking=lacking) == set(), "there the renewal moves"
+
+
 def test_nobody_takes_a_break_within_a_break() -> None:
     yearly = active(every="year")
     assert blockers(PAUSE, yearly, history=History(break_ends_at=day("2026-12-24"))) == {Blocker.ON_A_BREAK}

@@ -17,6 +17,7 @@ WORDS: Final = {
     Capability.UNCANCEL: "Take a cancellation back",
     Capability.DISCOUNT: "Discount",
     Capability.PAUSE: "Pause a monthly plan",
+    Capability.PAUSE_TO_ANY_DAY: "Pause for weeks, or to a date",
     Capability.MOVE_RENEWAL: "Pause a yearly plan: the renewal moves",
     Capability.RESUME: "End a pause early",
     Capability.PLAN_CHANGE: "Smaller plan",

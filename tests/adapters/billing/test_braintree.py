@@ -415,5 +415,5 @@ async def test_no_change_charges_or_credits_the_rest_of_a_period(
 
 
 async def test_what_braintree_cannot_do_is_not_promised(world: BraintreeWorld) -> None:
-    missing = {Capability.TRIAL_EXTENSION, Capability.MOVE_RENEWAL}
+    missing = {Capability.TRIAL_EXTENSION, Capability.MOVE_RENEWAL, Capability.PAUSE_TO_ANY_DAY}
     assert frozenset(Capability) - world.provider.capabilities == missing

@@ -57,7 +57,11 @@ class BraintreeBilling:
     There are no idempotency keys: every change sets a state, and is sent only where reading shows that it is not there.
     """
 
-    capabilities = frozenset(Capability) - {Capability.TRIAL_EXTENSION, Capability.MOVE_RENEWAL}
+    capabilities = frozenset(Capability) - {
+        Capability.TRIAL_EXTENSION,
+        Capability.MOVE_RENEWAL,
+        Capability.PAUSE_TO_ANY_DAY,
+    }
     reads_back = True
 
     def __init__(self, connection: Connection) -> None:

@@ -39,7 +39,7 @@ _SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}", re.ASCII)
 class ChargebeeBilling:
     """One Chargebee site. It has idempotency keys for 30 minutes; after that, reading first tells what was done."""
 
-    capabilities = frozenset(Capability)
+    capabilities = frozenset(Capability) - {Capability.PAUSE_TO_ANY_DAY}
     reads_back = True
 
     def __init__(self, connection: Connection) -> None:

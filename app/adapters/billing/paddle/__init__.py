@@ -82,7 +82,7 @@ _MODES: Final[Mapping[str, Mode]] = {
 class PaddleBilling:
     """One Paddle account. It has no idempotency keys: what was done is read first, and found by what it left."""
 
-    capabilities = frozenset(Capability)
+    capabilities = frozenset(Capability) - {Capability.PAUSE_TO_ANY_DAY}
     reads_back = True
 
     def __init__(self, connection: Connection) -> None:
