@@ -394,6 +394,16 @@ async def test_whoever_sees_an_old_state_does_not_make_the_change_twice(
     assert world.count_changes(BENS) == 1
 
 
+async def test_a_cancel_that_a_renewal_overtakes_is_tried_again(world: BraintreeWorld) -> None:
+    with world.books.commit() as state:
+        state["subscriptions"][BENS]["current_billing_cycle"] += 1
+    world.simulator.stale_reads = 3
+    with pytest.raises(ProviderUnavailable, match="91909"):
+        await world.make(AT_PERIOD_END)
+    await world.make(AT_PERIOD_END)
+    assert world.raw()["number_of_billing_cycles"] == world.raw()["current_billing_cycle"]
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -36,8 +36,9 @@ _OFFER_GONE: Final = "This offer is no longer available."
 _NO_PRORATION: Final = {"prorate_charges": False}
 _MOST_CYCLES: Final = 120
 
-# Braintree's codes (braintree.ErrorCodes.Subscription) for what a later try finds changed: somebody was faster.
-_OVERTAKEN: Final = {"91911", "92016", "81905"}
+# Braintree's codes (braintree.ErrorCodes.Subscription) for what a later try finds changed: somebody was
+# faster, or a renewal was (91909: fewer cycles than have begun).
+_OVERTAKEN: Final = {"91911", "92016", "81905", "91909"}
 _NO_SUCH_DISCOUNT: Final = {"92013", "92014"}
 
 Params = dict[str, Any]
