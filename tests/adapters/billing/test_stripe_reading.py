@@ -304,7 +304,7 @@ async def test_of_many_subscriptions_the_newest_twenty_are_listed(world: StripeW
         end = NOW + timedelta(days=12, minutes=number)
         begun = add_months(NOW, -6) + timedelta(minutes=number)
         given.append(
-            monthly(f"sub_{number:03}", "cus_many", value=900, currency="USD", start=begun, ends=end)
+            monthly(f"sub_{number:03}", "cus_many", value=900 + number, currency="USD", start=begun, ends=end)
         )
     world.put(person("cus_many"), given)
     with world.by_hand("sub_000") as subscription:
@@ -312,6 +312,8 @@ async def test_of_many_subscriptions_the_newest_twenty_are_listed(world: StripeW
     listed = await world.provider.list_subscriptions("cus_many")
     assert [one.id for one in listed] == ["sub_000", *(f"sub_{number:03}" for number in range(129, 110, -1))]
     assert all(isinstance(one.status, Active) for one in listed)
+    looked_up = [path for _, path in world.simulator.log if path.startswith("/v1/prices/")]
+    assert len(looked_up) == 20, "a name is asked for each that is listed, and for no other"
 
 
 async def test_the_price_list_goes_on_past_a_page_and_leaves_out_what_cannot_be_used(

@@ -24,7 +24,7 @@ from app.core.billing import (
     Preview,
     PriceList,
 )
-from app.core.direct import Canceled, DirectCustomer, DirectSubscription
+from app.core.direct import DirectCustomer, DirectSubscription
 
 MOST_CUSTOMERS: Final = 20
 MOST_SUBSCRIPTIONS: Final = 20
@@ -61,9 +61,8 @@ class StripeBilling:
 
     async def list_subscriptions(self, customer_id: str) -> list[DirectSubscription]:
         now = self._clock.now()
-        found = [subscription_of(one, now) for one in await self._gateway.subscriptions(customer_id)]
-        going_on = [one for one in found if not isinstance(one.status, Canceled)]
-        return sorted(going_on, key=lambda one: one.start, reverse=True)[:MOST_SUBSCRIPTIONS]
+        found = await self._gateway.subscriptions(customer_id, most=MOST_SUBSCRIPTIONS)
+        return [subscription_of(one, now) for one in found]
 
     async def find_subscription(self, customer_id: str, subscription_id: str) -> DirectSubscription | None:
         found = await self._gateway.subscription(customer_id, subscription_id)

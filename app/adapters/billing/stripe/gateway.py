@@ -7,12 +7,13 @@ from typing import Any, Final
 from stripe import StripeClient, StripeObject
 
 from app.adapters.billing.stripe import wire
-from app.adapters.billing.stripe.reading import discounts_in
+from app.adapters.billing.stripe.reading import discounts_in, is_over, start_of
 from app.adapters.billing.stripe.shapes import coupon_in
 from app.adapters.billing.stripe.wire import Raw
 
 PAGE: Final = 100
 MOST_PAGES: Final = 5
+MOST_COMPLETED: Final = 40  # Stripe takes 25 calls a second in test mode
 
 # Four levels are the most that Stripe expands.
 WITH_SUBSCRIPTION: Final = [
@@ -54,15 +55,16 @@ class Gateway:
         await self.complete([found])
         return found
 
-    async def subscriptions(self, customer_id: str) -> list[Raw]:
-        """The customer's subscriptions that are not over."""
+    async def subscriptions(self, customer_id: str, *, most: int) -> list[Raw]:
+        """The customer's subscriptions that are not over, the newest; what lies deeper is asked of these alone."""
         if not wire.is_id(customer_id):
             return []
         found, customer = await asyncio.gather(
             _all(self.api.subscriptions.list_async, {"customer": customer_id, "expand": _WITH_LISTED}),
             wire.find(self.api.customers.retrieve_async(customer_id, {"expand": _WITH_CUSTOMER})),
         )
-        mine = [one for one in found if _id_of(one.get("customer")) == customer_id]
+        mine = [one for one in found if _id_of(one.get("customer")) == customer_id and not is_over(one)]
+        mine = sorted(mine, key=start_of, reverse=True)[:most]
         for one in mine:
             one["customer"] = customer or customer_id
         await self.complete(mine)
@@ -119,7 +121,8 @@ class Gateway:
     async def complete(self, subscriptions: Iterable[Raw]) -> None:
         """Fill in what lies too deep to be asked for along: products, amounts in other currencies, items' coupons."""
         items = [(one, item) for one in subscriptions for item in _items_of(one)]
-        prices = {item["price"]["id"]: None for one, item in items if _lacks(one, item["price"])}
+        lacking = (item["price"]["id"] for one, item in items if _lacks(one, item["price"]))
+        prices = list(dict.fromkeys(lacking))[:MOST_COMPLETED]
         discounts = [each for one in subscriptions for each in discounts_in(one)]
         coupons = {name: None for each in discounts if isinstance(name := coupon_in(each), str)}
         loaded = await asyncio.gather(*map(self.price, prices), *map(self.coupon, coupons))

@@ -67,6 +67,10 @@ def start_of(raw: Raw) -> datetime:
     return moment_of(raw.get("start_date")) or moment_of(raw.get("created")) or EARLIEST
 
 
+def is_over(raw: Raw) -> bool:
+    return raw.get("status") in _OVER
+
+
 def period_of(raw: Raw) -> Period | None:
     """What is paid for (or tried) now. Stripe keeps it with each item; of one item there is no doubt."""
     for item in _items_in(raw):
@@ -145,7 +149,7 @@ def _currency(raw: Raw) -> str | None:
 def _status(raw: Raw, now: datetime) -> SubscriptionStatus:
     period = period_of(raw) or Period(start=start_of(raw), end=start_of(raw))
     match raw.get("status"):
-        case "canceled" | "incomplete_expired":
+        case status if status in _OVER:
             return Canceled(canceled_at=_ended_at(raw) or period.end)
         case "past_due" | "unpaid" | "incomplete":
             return Unpaid(current_period=period)
@@ -231,6 +235,7 @@ def _obstacles(raw: Raw, now: datetime) -> Iterator[Obstacle]:
         yield Obstacle.UNKNOWN_STATE
 
 
+_OVER: Final = ("canceled", "incomplete_expired")
 _STATUSES: Final = (
     "active", "trialing", "past_due", "unpaid", "incomplete", "incomplete_expired", "paused", "canceled",
 )  # fmt: skip
