@@ -6,7 +6,7 @@ from datetime import timedelta
 import click
 
 from app.accounts import service as accounts
-from app.cli.console import Workshop, remark, say, workshop
+from app.cli.console import Failed, Workshop, remark, say, workshop
 from app.main import make_ports, session_ports_of
 from app.sessions import reconciling
 from app.sessions.reconciling import START, Finding
@@ -49,6 +49,10 @@ async def _compare_all(at: Workshop, app_id: str, days: int) -> tuple[int, int]:
             looked_at, found = looked_at + count, found + len(findings)
             for finding in findings:
                 _tell(finding)
+            if place and all(finding.trouble for finding in findings) and len(findings) == count:
+                raise Failed(
+                    f"Billing cannot be asked now, and the others were left out: leavewell connections show {app_id}"
+                )
     finally:
         await ports.http.aclose()
     return looked_at, found

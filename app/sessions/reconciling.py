@@ -7,16 +7,16 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlmodel import Session
 
-from app.core.billing import ProviderUnavailable, parse_change
+from app.core.billing import ProviderError, ProviderRefused, ProviderUnavailable, parse_change
 from app.core.commands import LookAgain
 from app.core.direct import DirectSubscription
 from app.core.drift import Difference, Promise, differences
-from app.core.errors import InvalidInput
+from app.core.errors import FieldError, InvalidInput
 from app.core.session import advance
 from app.core.world import read_world
 from app.db import outbox
@@ -29,6 +29,10 @@ from app.sessions.service import is_over, standing_of
 
 MOST_AT_ONCE: Final = 20  # subscriptions of one webhook
 PAGE: Final = 100
+MOST_TRIES: Final = (
+    150  # about a day; what a webhook told is old news by then, and sessions read for themselves
+)
+SETTLES: Final = timedelta(minutes=1)  # what was read so soon after a change of ours may be from before it
 _PATIENCE_S: Final = 20.0
 _log = logging.getLogger(__name__)
 
@@ -42,6 +46,14 @@ class Known:
 
 
 START: Final = Known("", "")
+
+
+class CannotBeAsked(InvalidInput):
+    """The environment's billing system shows nobody what it has (`direct`)."""
+
+    def __init__(self) -> None:
+        message = "Your own billing cannot be asked what it has, so there is nothing to compare with."
+        super().__init__(fields=[FieldError("", message)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +71,31 @@ class Finding:
 async def work_on(ports: SessionPorts, job: outbox.Job) -> None:
     """The worker's handler of a verified webhook: `subject_id` is the App ID, the payload names ids and nothing else.
 
-    Raises outbox.RetryLater while the billing system does not answer.
+    Raises outbox.RetryLater while the billing system does not answer, for about a day, and where what was read may be
+    older than a change of ours.
     """
     named = job.payload
     known = await ports.database.read(
         _known, job.subject_id, named.get("subscription_ids", ()), named.get("customer_ids", ())
     )
+    is_settled = True
     for one in known:
+        asked_at = ports.clock.now()
         try:
             found = await _look(ports, job.subject_id, one)
+        except CannotBeAsked:
+            return  # it was another billing system that sent this
+        except ProviderRefused as refused:
+            _log.warning("a subscription was not read back: %s", refused.reason)
+            continue
         except (ProviderUnavailable, InvalidInput, TimeoutError) as error:
+            if job.attempts >= MOST_TRIES:
+                _log.warning("a webhook's subscriptions could not be read back for so long: %s", error)
+                return
             raise outbox.RetryLater(str(error) or "The billing system did not answer in time.") from None
-        now = ports.clock.now()
-        await ports.database.write(_take_in, ports, job.subject_id, one, found, now)
+        is_settled &= await ports.database.write(_take_in, ports, job.subject_id, one, found, asked_at)
+    if not is_settled and job.attempts < MOST_TRIES:
+        raise outbox.RetryLater("It was changed here a moment ago.", after_s=SETTLES.total_seconds())
 
 
 def _known(
@@ -92,6 +116,8 @@ async def _look(ports: SessionPorts, app_id: str, known: Known) -> DirectSubscri
     environment = await ports.database.read(_environment, app_id)
     async with asyncio.timeout(_PATIENCE_S):
         provider = ports.billing_of(environment, customer=None, subscriptions=())
+        if not provider.reads_back:
+            raise CannotBeAsked
         return await provider.find_subscription(known.customer_id, known.subscription_id)
 
 
@@ -105,22 +131,30 @@ def _take_in(
     app_id: str,
     known: Known,
     found: DirectSubscription | None,
-    now: datetime,
-) -> None:
-    """Let everything that rests on this subscription know: changes under way, open sessions, what was done before."""
+    asked_at: datetime,
+) -> bool:
+    """Let everything that rests on this subscription know: changes under way, open sessions, what was done before.
+
+    False, and nothing is taken from what was read, where it differs from what was done here only just now.
+    """
+    now = ports.clock.now()
     effects = queries.list_changes_of(
         db, app_id=app_id, customer_id=known.customer_id, subscription_id=known.subscription_id
     )
     for effect in effects:
         if effect.status == "pending":
             outbox.bring_forward(db, kind=EFFECT_JOB, subject_id=effect.id, due_at=now)
-    for difference in differences(tuple(_promises(effects)), found, now):
-        effect = next(effect for effect in effects if effect.id == difference.effect_id)
+    by_id = {effect.id: effect for effect in effects}
+    drifted = [(by_id[each.effect_id], each) for each in differences(tuple(_promises(effects)), found, now)]
+    if any(effect.applied_at and effect.applied_at > asked_at - SETTLES for effect, _ in drifted):
+        return False
+    for effect, difference in drifted:
         if effect.ended_at is None:
             effect.ended_at = now
             _log.warning("effect %s no longer holds at the provider: %s", effect.id, difference.drift)
     if found is not None:
         _refresh_sessions(db, ports, app_id, known, found, now)
+    return True
 
 
 def _refresh_sessions(
@@ -152,7 +186,7 @@ async def compare(
     """Hold a page of subscriptions with promises made since then against the provider.
 
     Returns what is not as promised, how many subscriptions were looked at, and where the next page begins (None behind
-    the end). Raises InvalidInput where billing is not connected.
+    the end). Raises InvalidInput where billing is not connected, or cannot be asked.
     """
     promised = await ports.database.read(_promised, app_id, since, after)
     findings = [finding for each in promised if (finding := await _compare_one(ports, app_id, *each))]
@@ -165,7 +199,7 @@ async def _compare_one(
 ) -> Finding | None:
     try:
         found = await _look(ports, app_id, known)
-    except (ProviderUnavailable, TimeoutError) as error:
+    except (ProviderError, TimeoutError) as error:
         return Finding(known, trouble=str(error) or "The billing system did not answer in time.")
     drifted = differences(promises, found, ports.clock.now())
     return Finding(known, tuple(drifted)) if drifted else None
