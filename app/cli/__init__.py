@@ -7,12 +7,14 @@ from app.cli.keys import keys
 from app.cli.links import links
 from app.cli.mail import mail
 from app.cli.orgs import orgs
+from app.cli.privacy import privacy
 from app.cli.receipts import receipts
 from app.cli.reconcile import reconcile
 from app.cli.requests import requests
 from app.cli.serving import migrate, secret, serve, worker
 from app.cli.sessions import sessions
 from app.cli.setup import setup
+from app.cli.slack import slack
 from app.cli.webhooks import webhooks
 
 __all__ = ["main"]
@@ -24,6 +26,7 @@ main = Console(
         *(serve, worker, migrate, secret),
         *(orgs, keys, setup, connections, webhooks, links, flow),
         *(sessions, receipts, requests, mail, reconcile),
+        *(privacy, slack),
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

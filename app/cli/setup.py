@@ -10,9 +10,9 @@ from app.adapters.clock import SystemClock
 from app.adapters.http import OutboundHttp
 from app.adapters.standard_webhooks import new_secret
 from app.cli.connections import account_line, ask_billing, trouble, webhook_address
-from app.cli.console import Workshop, assignments, pairs, remark, say, span, workshop
+from app.cli.console import Workshop, assignments, pairs, read_text, remark, say, span, workshop
 from app.mail.kinds import SUBJECT_FIELDS, MailKind
-from app.setup import connecting, service
+from app.setup import afterwards, connecting, service
 from app.setup.service import Description
 from app.web.theme import FIELDS, FONTS, SCHEMES
 
@@ -53,6 +53,11 @@ def show(app_id: str) -> None:
             ("time zone", one.time_zone or "UTC"),
             *_hosted(at, found),
             *_mail(at, found),
+            ("Slack", "is told of each session (its URL is not shown)" if one.slack_url_encrypted else None),
+            (
+                "personal data",
+                f"kept for {one.retention_days} days" if one.retention_days else "kept for ever",
+            ),
         ]
     )
     if found.todo:
@@ -367,6 +372,43 @@ def pause_reminder(app_id: str, days: int) -> None:
     _done(
         app_id, "It holds for pauses that begin from now on." if days else "Nobody is reminded from now on."
     )
+
+
+@setup.command()
+@click.argument("app_id")
+@click.argument("days", type=int)
+def retention(app_id: str, days: int) -> None:
+    """After how many DAYS personal data of what is finished is forgotten: 0 to 3650, at first 400. 0: never.
+
+    Counts and outcomes stay. What waits for its end stays until then: a paid period that can be taken up again, a
+    request that nobody has closed.
+    """
+    with workshop() as at:
+        before = at.database.read_sync(accounts.get_environment, app_id).retention_days
+        at.database.write_sync(afterwards.set_retention, app_id=app_id, days=days)
+    is_shorter = 0 < days < (before or days + 1)
+    _done(app_id, "What is older goes within the hour, for good." if is_shorter else "")
+
+
+@setup.command()
+@click.argument("app_id")
+@click.argument("url")
+def slack(app_id: str, url: str) -> None:
+    """Tell Slack of each session that is over. URL is an incoming webhook of yours, `-` reads it from the pipe, and
+    `off` tells nobody any more.
+
+    Whoever has that URL can post: it is kept encrypted, and shown nowhere.
+    """
+    given = read_text("-").strip() if url == "-" else url
+    with workshop() as at:
+        at.database.write_sync(
+            afterwards.set_slack,
+            at.vault,
+            app_id=app_id,
+            url=None if given == "off" else given,
+            allowed=at.settings.allowed_networks,
+        )
+    _done(app_id, "" if given == "off" else f"`leavewell slack test {app_id}` tries it out.")
 
 
 def _minutes(count: int | None) -> timedelta | None:

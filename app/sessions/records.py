@@ -14,6 +14,7 @@ from app.db import outbox
 from app.db.tables.effects import Effect
 from app.db.tables.sessions import CancelSession
 from app.sessions import queries
+from app.sessions.noticing import owe_notice
 from app.sessions.proof import prove_end
 from app.sessions.recording import keep_record
 from app.webhooks import service as webhooks
@@ -56,6 +57,8 @@ def record(
     prove_end(db, row, walk, before, state)
     if state.finished_at is not None and state.outcome is not None:
         keep_record(db, row, walk, state, state.outcome, state.finished_at)
+        if before.finished_at is None:
+            owe_notice(db, row, now)
     return jobs
 
 

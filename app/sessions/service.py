@@ -37,6 +37,7 @@ from app.flows import service as flows
 from app.links import service as links
 from app.links.origins import is_listed
 from app.sessions import queries
+from app.sessions.noticing import owe_notice
 from app.sessions.proof import known_zone
 from app.sessions.recording import keep_record, world_of
 from app.sessions.records import EFFECT_LEASE, record
@@ -329,6 +330,7 @@ def close_idle(db: Session, *, now: datetime) -> int:
         )
         walk = Walk(row.id, flows.load(db, row.flow_version_id), world_of(row), now)
         keep_record(db, row, walk, state, outcome, now)
+        owe_notice(db, row, now)
     return len(idle)
 
 

@@ -9,6 +9,7 @@ from app.accounts import queries as accounts
 from app.adapters.vault import SealBroken, Vault
 from app.links import queries as links
 from app.mail import queries as mail
+from app.privacy import service as privacy
 from app.receipts import queries as receipts
 from app.verify import queries as verify
 from app.webhooks import endpoints as webhooks
@@ -52,6 +53,10 @@ def reseal(db: Session, vault: Vault) -> Resealed:
         if environment.customer_data_secret is not None:
             environment.customer_data_secret = vault.seal(vault.open(environment.customer_data_secret))
             connections += 1
+        if environment.slack_url_encrypted is not None:
+            environment.slack_url_encrypted = vault.seal(vault.open(environment.slack_url_encrypted))
+            connections += 1
+    privacy.reseal(db, vault)
     resealed, lost = _reseal_receipt_keys(db, vault)
     return Resealed(len(keys), connections, webhooks.reseal(db, vault), resealed, lost)
 
