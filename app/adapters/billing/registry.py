@@ -57,6 +57,12 @@ PROVIDERS: Mapping[str, ProviderKind] = {
                     "API key",
                     "A secret or, better, a restricted key: sk_… or rk_…, of the live or the test mode.",
                     is_secret=True,
+                    modes=(
+                        ("sk_live_", "live"),
+                        ("rk_live_", "live"),
+                        ("sk_test_", "test"),
+                        ("rk_test_", "test"),
+                    ),
                 ),
                 CredentialField(
                     "webhook_secret",
@@ -65,6 +71,7 @@ PROVIDERS: Mapping[str, ProviderKind] = {
                     "between.",
                     is_secret=True,
                     is_required=False,
+                    begins="whsec_",
                 ),
                 API_BASE,
             ),
@@ -81,6 +88,7 @@ PROVIDERS: Mapping[str, ProviderKind] = {
                     "API key",
                     "pdl_live_apikey_…, or pdl_sdbx_apikey_… of a sandbox account for test.",
                     is_secret=True,
+                    modes=(("pdl_live_", "live"), ("pdl_sdbx_", "test")),
                 ),
                 CredentialField(
                     "webhook_secret",
@@ -89,6 +97,7 @@ PROVIDERS: Mapping[str, ProviderKind] = {
                     "a space between.",
                     is_secret=True,
                     is_required=False,
+                    begins="pdl_ntfset_",
                 ),
                 API_BASE,
             ),
@@ -106,13 +115,18 @@ PROVIDERS: Mapping[str, ProviderKind] = {
                     "The first part of your Chargebee address: acme, or acme-test for a test site.",
                 ),
                 CredentialField(
-                    "api_key", "API key", "A full-access key of that site: live_… or test_….", is_secret=True
+                    "api_key",
+                    "API key",
+                    "A full-access key of that site: live_… or test_….",
+                    is_secret=True,
+                    modes=(("live_", "live"), ("test_", "test")),
                 ),
                 CredentialField(
                     "webhook_user",
                     "Webhook user name",
                     "What the webhook in Chargebee is protected with.",
                     is_required=False,
+                    is_for_webhooks=True,
                 ),
                 CredentialField(
                     "webhook_password",
@@ -142,6 +156,7 @@ PROVIDERS: Mapping[str, ProviderKind] = {
                     "Environment",
                     "production takes real money, sandbox is for trying things out.",
                     choices=("production", "sandbox"),
+                    modes=(("production", "live"), ("sandbox", "test")),
                 ),
                 CredentialField("merchant_id", "Merchant ID", "In the Control Panel, under API keys."),
                 CredentialField("public_key", "Public key", "Of an API key made for Leavewell alone."),
@@ -188,10 +203,11 @@ PROVIDERS: Mapping[str, ProviderKind] = {
                     "between.",
                     is_secret=True,
                     is_required=False,
+                    begins="whsec_",
                 ),
                 API_BASE,
             ),
-            most_at_once=4,  # Maxio works on four calls at once for a site and queues the others
+            most_at_once=12,  # look-ups, of several calls each: the adapter makes four at once, as Maxio works on them
             has_inbound=True,
         ),
         ProviderKind(
@@ -235,7 +251,8 @@ def check_config(provider: str, config: Mapping[str, object]) -> None:
         known = ", ".join(PROVIDERS)
         raise InvalidInput(fields=[FieldError("provider", f"There is no such provider. Known are: {known}.")])
     names = {field.name for field in kind.credential_fields}
-    problems = [FieldError(name, "There is no such field.") for name in sorted(config.keys() - names)]
+    unknown = f"There is no such field. {kind.label} has {', '.join(field.name for field in kind.credential_fields)}."
+    problems = [FieldError(name, unknown) for name in sorted(config.keys() - names)]
     for field in kind.credential_fields:
         message = _problem(field, config.get(field.name, ""))
         if message:

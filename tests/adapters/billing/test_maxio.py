@@ -1,5 +1,6 @@
 """Maxio beside the contract: holds and their charges, coupons, shapes for a person, errors, webhooks."""
 
+import asyncio
 import json
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
@@ -60,6 +61,7 @@ from tests.adapters.billing.simulated import LOOPBACK, SimulatedWorld, simulated
 from tests.support.clock import FakeClock
 from tests.support.maxio.vendor import Maxio
 from tests.support.server import served
+from tests.support.simulator.http import Answer
 
 RENEWS: Final = datetime(2026, 12, 12, 9, 0, tzinfo=UTC)  # Ben's
 HALF: Final = Discount(percent_off=Decimal(50), duration="repeating", months=3)
@@ -607,6 +609,30 @@ async def test_of_many_subscriptions_the_newest_come(world: MaxioWorld) -> None:
     world.change("sub_3", state="canceled", canceled_at=iso(NOW))
     listed = await world.provider.list_subscriptions(world.id_of("cus_many"))
     assert [each.id for each in listed] == [world.id_of(f"sub_{n}") for n in range(21) if n != 3]
+
+
+async def test_four_calls_at_once_are_made_and_no_more(world: MaxioWorld) -> None:
+    """Nobody is answered before four have come: calls made one after the other would never be."""
+    renews = [RENEWS + timedelta(minutes=number) for number in range(20)]
+    given = [
+        monthly(f"sub_{number}", "cus_many", value=900, currency="USD", start=NOW, ends=ends)
+        for number, ends in enumerate(renews)
+    ]
+    world.put(person("cus_many"), given)
+    real, company, under_way = world.simulator._vendors_answer, asyncio.Barrier(4), [0, 0]
+
+    async def instead(ask: Any) -> Answer:
+        under_way[0] += 1
+        under_way[1] = max(under_way)
+        if ask.path.endswith(("/components.json", "/metadata.json")):
+            await company.wait()
+        answer = await real(ask)
+        under_way[0] -= 1
+        return answer
+
+    world.simulator._vendors_answer = instead  # type: ignore[method-assign]
+    assert len(await world.provider.list_subscriptions(world.id_of("cus_many"))) == 20
+    assert under_way[1] == 4
 
 
 async def test_custom_fields_are_metadata_and_our_own_marker_is_not(world: MaxioWorld) -> None:

@@ -4,6 +4,7 @@ Its own Python client is not used: it fixes its addresses, brings a transport wi
 guard, and installs stray top-level packages.
 """
 
+from asyncio import gather
 from collections.abc import Sequence
 
 from app.adapters.billing.connection import Connection
@@ -58,8 +59,9 @@ class MaxioBilling:
         return await self._lookup.find_subscription(customer_id, subscription_id)
 
     async def load_catalog(self, price_ids: Sequence[str], coupon_ids: Sequence[str]) -> Catalog:
-        prices = await self._lookup.load_prices(price_ids)
-        coupons = await self._lookup.load_coupons(coupon_ids)
+        prices, coupons = await gather(
+            self._lookup.load_prices(price_ids), self._lookup.load_coupons(coupon_ids)
+        )
         return Catalog({price.id: price for price in prices}, {coupon.id or "": coupon for coupon in coupons})
 
     async def list_catalog(self) -> PriceList:

@@ -1,5 +1,6 @@
-"""Everything that is read from Maxio, one call after the other: a site answers four calls at once, no more."""
+"""Everything that is read from Maxio. What does not wait for another answer is asked for at the same time."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -40,6 +41,7 @@ class Lookup:
         self._wire = wire
         self._clock = clock
         self._known_site: Site | None = None
+        self._asking = asyncio.Lock()
 
     async def site(self) -> Site:
         """Asked anew: who is there."""
@@ -50,13 +52,19 @@ class Lookup:
         return self._known_site
 
     async def known_site(self) -> Site:
-        return self._known_site or await self.site()
+        async with self._asking:
+            return self._known_site or await self.site()
 
     # --- Customers ---
 
     async def find_customer(self, customer_id: str) -> DirectCustomer | None:
-        raw = await self._raw_customer(customer_id)
-        return None if raw is None else await self._customer(raw, customer_id)
+        if not is_number(customer_id):
+            raw = await self._raw_customer(customer_id)
+            return None if raw is None else await self._customer(raw, customer_id)
+        raw, custom = await asyncio.gather(
+            self._raw_customer(customer_id), self._custom(f"/customers/{customer_id}")
+        )
+        return None if raw is None else read_customer(raw, customer_id, custom)
 
     async def find_customers_by_email(self, email: str) -> list[DirectCustomer]:
         """Maxio's search looks everywhere and for parts; who has the very address is decided here."""
@@ -96,11 +104,8 @@ class Lookup:
         found = wrapped_list(await self._wire.get(f"/customers/{number}/subscriptions.json"), "subscription")
         going_on = [raw for raw in found if raw.get("state") not in OVER]
         going_on.sort(key=lambda raw: moment(raw.get("created_at")) or _BEGINNING, reverse=True)
-        subscriptions = [
-            await self._subscription(raw, customer_id)
-            for raw in going_on[:MAX_SUBSCRIPTIONS]
-            if raw.get("id")
-        ]
+        newest = [raw for raw in going_on[:MAX_SUBSCRIPTIONS] if raw.get("id")]
+        subscriptions = await asyncio.gather(*(self._subscription(raw, customer_id) for raw in newest))
         return [each for each in subscriptions if each is not None]
 
     async def find_subscription(self, customer_id: str, subscription_id: str) -> DirectSubscription | None:
@@ -117,10 +122,10 @@ class Lookup:
         """The customer's subscription as Maxio tells of it; `is_brief`: without components and custom fields."""
         if not is_number(subscription_id):
             return None
-        raw = await self._raw_subscription(subscription_id)
+        raw, site = await asyncio.gather(self._raw_subscription(subscription_id), self.known_site())
         if raw is None or not _belongs(raw, customer_id):
             return None
-        return Seen(raw, await self.known_site()) if is_brief else await self._see(raw)
+        return Seen(raw, site) if is_brief else await self._see(raw)
 
     async def _subscription(self, raw: Found, customer_id: str) -> DirectSubscription | None:
         if raw.get("coupon_codes") or raw.get("coupon_code"):  # only the single read tells what they give
@@ -134,16 +139,19 @@ class Lookup:
         return raw if identity(raw.get("id")) == subscription_id else None
 
     async def _see(self, raw: Found) -> Seen:
-        site = await self.known_site()
         path = f"/subscriptions/{identity(raw.get('id'))}"
-        found = await self._wire.get(f"{path}/components.json", [("in_use", "true")])
+        site, custom, found = await asyncio.gather(
+            self.known_site(),
+            self._custom(path),
+            self._wire.get(f"{path}/components.json", [("in_use", "true")]),
+        )
         components = [each for each in wrapped_list(found, "component") if is_in_use(each)]
         contracts: list[Found] = []
         if site.has_renewal_contracts:
             answer = fields(await self._wire.get(f"{path}/scheduled_renewals.json"))
             listed = answer.get("scheduled_renewal_configurations")
             contracts = [_inner(each) for each in listed] if isinstance(listed, list) else []
-        return Seen(raw, site, components, await self._custom(path), contracts)
+        return Seen(raw, site, components, custom, contracts)
 
     async def _custom(self, path: str) -> dict[str, str]:
         """Custom fields by name."""
@@ -166,12 +174,9 @@ class Lookup:
             return []
         site = await self.known_site()
         found = await self._price_points([("filter[ids]", ",".join(wanted[:PAGE]))])
-        products: dict[str, Found] = {}
-        for raw in found:
-            product_id = identity(raw.get("product_id"))
-            if product_id and product_id not in products:
-                answer = await self._wire.get(f"/products/{product_id}.json")
-                products[product_id] = unwrapped(answer, "product")
+        named = list(dict.fromkeys(name for raw in found if (name := identity(raw.get("product_id")))))
+        answers = await asyncio.gather(*(self._wire.get(f"/products/{name}.json") for name in named))
+        products = {name: unwrapped(answer, "product") for name, answer in zip(named, answers, strict=True)}
         prices = [
             read_price(raw, products.get(str(identity(raw.get("product_id"))), {}), site) for raw in found
         ]

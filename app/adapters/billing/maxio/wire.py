@@ -4,11 +4,13 @@ Facts: developers.maxio.com (API Guidelines: four calls at once per site, 429; A
 answer 422 to everything).
 """
 
+import asyncio
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
+from weakref import WeakKeyDictionary
 
 from app.adapters.billing.connection import Connection
 from app.adapters.http import OutboundError, Reply, dump_json
@@ -18,6 +20,7 @@ from app.core.fields import is_clean
 READ_S: Final = 4.0
 WRITE_S: Final = 15.0
 MAX_BYTES: Final = 2_097_152
+AT_ONCE: Final = 4  # what Maxio works on at once for a site; it queues the others, and so do we
 # "Waiting a few minutes" is all that Maxio says about a 429 without Retry-After.
 BUSY_S: Final = 120.0
 NOT_ALLOWED: Final = "The billing system does not allow this change."
@@ -32,6 +35,9 @@ _BLOCKED = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_REASON = 200
+
+
+_gates: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Semaphore]] = WeakKeyDictionary()
 
 
 class Wire:
@@ -76,18 +82,25 @@ class Wire:
         if body is not None:
             headers["content-type"] = "application/json"
         try:
-            reply = await self._http.request(
-                method,
-                url,
-                headers,
-                body=b"" if body is None else dump_json(body),
-                deadline_s=deadline_s,
-                max_bytes=MAX_BYTES,
-            )
+            async with _gate(self._root):
+                reply = await self._http.request(
+                    method,
+                    url,
+                    headers,
+                    body=b"" if body is None else dump_json(body),
+                    deadline_s=deadline_s,
+                    max_bytes=MAX_BYTES,
+                )
         except OutboundError as error:
             raise ProviderUnavailable(error.sentence) from None
         _raise_for_access(reply)
         return reply
+
+
+def _gate(root: str) -> asyncio.Semaphore:
+    """One for all who talk to the site from here, whatever connection they hold."""
+    gates = _gates.setdefault(asyncio.get_running_loop(), {})
+    return gates.setdefault(root, asyncio.Semaphore(AT_ONCE))
 
 
 def vendor_words(reply: Reply) -> str:

@@ -239,8 +239,10 @@ class PaddleBilling:
     async def _read(
         self, raw: Object, customer_id: str, discount: Object | None = None
     ) -> DirectSubscription:
-        discount = discount or await self._discount_of(raw)
-        address = await self._address(raw) if needs_country(raw) else None
+        discount, address = await together(
+            _known(discount) if discount else self._discount_of(raw),
+            self._address(raw) if needs_country(raw) else _known(None),
+        )
         return read_subscription(
             raw,
             customer_id=customer_id,
@@ -278,6 +280,10 @@ class PaddleBilling:
 
 def connect(connection: Connection) -> PaddleBilling:
     return PaddleBilling(connection)
+
+
+async def _known(entity: Object | None) -> Object | None:
+    return entity
 
 
 def _check_permissions(granted: object) -> None:
