@@ -32,8 +32,9 @@ from app.db import schema
 from app.db.database import Database
 from app.db.limits import forget_expired
 from app.docs import pages as docs
-from app.insights import slack
-from app.insights.slack import SlackPorts
+from app.insights import api as data_api
+from app.insights.access import DataDesk
+from app.insights.usage import UsageCounter
 from app.links import api as links_api
 from app.links import queries as links
 from app.mail import delivery
@@ -50,7 +51,7 @@ from app.receipts import service as receipts
 from app.receipts.api import public_keys
 from app.receipts.issuing import IssuingPorts
 from app.receipts.keys import Notary
-from app.sessions import carrying, noticing, reconciling, records, reminding
+from app.sessions import carrying, reconciling, recording, records, reminding
 from app.sessions import service as sessions
 from app.sessions.ports import SessionPorts
 from app.settings import LogFormat, Settings, WorkerPlace
@@ -119,6 +120,7 @@ def create_app(
         settings, database=database, clock=clock, http=http, mailer=mailer, templates=templates
     )
     session_ports = session_ports_of(ports)
+    usage = UsageCounter(ports.database, ports.clock)
     if make_worker is None and settings.worker is WorkerPlace.EMBEDDED:
         make_worker = worker_of
     app = Litestar(
@@ -127,6 +129,7 @@ def create_app(
             *FEATURES,
             links_api.router(settings.api_rate),
             hooks.router(settings.api_rate),
+            data_api.router(DataDesk(settings.api_rate, usage)),
             docs.router,
             *extra_handlers,
         ],
@@ -135,7 +138,10 @@ def create_app(
             **after_ports(session_ports=session_ports, notary=Notary(ports.vault)),
         },
         exception_handlers={Exception: on_exception},
-        lifespan=[_lifespan(ports, make_worker, owns_database=database is None, owns_http=http is None)],
+        lifespan=[
+            _lifespan(ports, make_worker, owns_database=database is None, owns_http=http is None),
+            usage.lifespan(),
+        ],
         logging_config=None,  # web/errors.py and web/edge.py log, without what a customer typed
         openapi_config=None,  # our own document is served from our own address, without a CDN
         request_max_body_size=MAX_BODY_BYTES,
@@ -189,10 +195,6 @@ def privacy_ports_of(ports: Ports, holder: str) -> PrivacyPorts:
     return PrivacyPorts(ports.database, ports.clock, ports.vault, ports.signer, holder)
 
 
-def slack_ports_of(ports: Ports) -> SlackPorts:
-    return SlackPorts(ports.database, ports.clock, ports.http, ports.vault)
-
-
 def worker_of(ports: Ports) -> Worker:
     """The worker with everything that it does: embedded in the server, or apart as `leavewell worker`."""
     work = session_ports_of(ports)
@@ -213,7 +215,6 @@ def worker_of(ports: Ports) -> Worker:
             frozenset({verify.JOB}),
             frozenset({inbound.RECONCILE_JOB}),
             frozenset({privacy.JOB}),
-            frozenset({noticing.SLACK_JOB}),
         ],
         companions=[
             Dispatcher(
@@ -224,6 +225,7 @@ def worker_of(ports: Ports) -> Worker:
             records.EFFECT_JOB: partial(carrying.work_on, work),
             reminding.REMINDER_JOB: partial(reminding.remind, work),
             inbound.RECONCILE_JOB: partial(reconciling.work_on, work),
+            recording.BACKFILL_JOB: partial(recording.backfill, database, clock),
             receipts.RECEIPT_JOB: partial(
                 issuing.sign_and_mail,
                 IssuingPorts(database, clock, vault, signer, Notary(vault), base_url),
@@ -232,7 +234,6 @@ def worker_of(ports: Ports) -> Worker:
             verify.JOB: partial(looking.look_up, verifications),
             looking.CODE_MAIL_JOB: partial(looking.send_code, verifications),
             mail.MAIL_JOB: partial(delivery.deliver, mails),
-            noticing.SLACK_JOB: partial(slack.tell, slack_ports_of(ports)),
             privacy.JOB: partial(privacy.work_on, privacy_ports_of(ports, work.holder)),
         },
         sweeps=[

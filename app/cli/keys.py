@@ -13,10 +13,31 @@ def keys() -> None:
 
 @keys.command()
 @click.argument("app_id")
-def create(app_id: str) -> None:
+@click.option("--data", "is_data", is_flag=True, help="A key for the Data API, which mints no links.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice([*service.Scope]),
+    help="What a data key may do; may be given several times.  [default: "
+    + ", ".join(service.DEFAULT_SCOPES)
+    + "]",
+)
+def create(app_id: str, is_data: bool, scopes: tuple[str, ...]) -> None:
     """Make a key and print it, this once."""
+    if scopes and not is_data:
+        raise click.UsageError("Scopes belong to data keys: add --data.")
     with workshop() as at:
-        made = at.database.write_sync(service.create_key, at.vault, app_id=app_id, now=at.now)
+        if is_data:
+            made = at.database.write_sync(
+                service.create_data_key,
+                at.vault,
+                app_id=app_id,
+                scopes=scopes or service.DEFAULT_SCOPES,
+                now=at.now,
+            )
+        else:
+            made = at.database.write_sync(service.create_key, at.vault, app_id=app_id, now=at.now)
     say(made.secret)
     remark(f"This is key {made.id}. It is not shown again: keep it on your server, where no browser sees it.")
 
@@ -24,16 +45,26 @@ def create(app_id: str) -> None:
 @keys.command("list")
 @click.argument("app_id")
 def list_(app_id: str) -> None:
-    """The environment's keys, oldest first."""
+    """The environment's keys, oldest first, those for data last."""
     with workshop() as at:
         at.database.read_sync(service.get_environment, app_id)
-        found = at.database.read_sync(queries.list_keys, app_id)
+        found = [
+            *at.database.read_sync(queries.list_keys, app_id),
+            *at.database.read_sync(queries.list_keys, app_id, kind="data"),
+        ]
     rows = [
-        (key.id, f"…{key.hint}", "revoked" if key.revoked_at else "active", key.created_at, key.last_used_at)
+        (
+            key.id,
+            f"…{key.hint}",
+            "revoked" if key.revoked_at else "active",
+            key.created_at,
+            key.last_used_at,
+            f"data: {', '.join(key.scopes)}" if key.scopes else "links",
+        )
         for key in found
     ]
     table(
-        ("KEY", "ENDS IN", "STATUS", "MADE", "LAST USED"),
+        ("KEY", "ENDS IN", "STATUS", "MADE", "LAST USED", "FOR"),
         rows,
         f"There is no key yet: leavewell keys create {app_id}",
     )

@@ -9,15 +9,17 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from app.insights import reference as data
 from app.links import reference as links
 from app.links.api import APP_HEADER, KEY_HEADER
 from app.web.problems import PROBLEM
 from app.web.reference import Operation, Parameter, Problem, Refusal, Success
 
-OPERATIONS: Final[Sequence[Operation]] = (*links.OPERATIONS,)
+OPERATIONS: Final[Sequence[Operation]] = (*links.OPERATIONS, *data.OPERATIONS)
 
 TAGS: Final[Mapping[str, str]] = {
     links.TAG: "A link leads one customer to your cancel flow. Your backend makes it at the moment it is needed.",
+    data.TAG: data.ABOUT,
 }
 
 VERSION: Final = "1"
@@ -65,7 +67,7 @@ def openapi(base_url: str) -> dict[str, Any]:
                     "type": "apiKey",
                     "in": "header",
                     "name": KEY_HEADER,
-                    "description": "An API key of that environment: `live_…` or `test_…`.",
+                    "description": "An API key of that environment: `live_…` or `test_…`; at `/v1/data` a data key.",
                 },
             },
             "schemas": schemas,

@@ -1,0 +1,68 @@
+"""Lets a data key in: how often it may ask, what it may ask for, and how many of its questions run at once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Concatenate, Final, ParamSpec, TypeVar
+
+from sqlmodel import Session
+
+from app.accounts import service as accounts
+from app.accounts.service import DataCaller, Scope
+from app.insights.usage import UsageCounter
+from app.links.api import ApiRates, Asked
+from app.web.bodies import AnyRequest
+from app.web.deps import Ports
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# A question may read many rows: so many at once, and the other database threads stay free for customers.
+AT_ONCE: Final = 2
+
+
+class DataDesk:
+    """What the handlers of the Data API share, one a process."""
+
+    def __init__(self, per_minute: int, usage: UsageCounter) -> None:
+        self.usage = usage
+        self._rates = ApiRates(per_minute)
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    @asynccontextmanager
+    async def admitted(self, request: AnyRequest, ports: Ports) -> AsyncIterator[Asked]:
+        """Raises TooManyRequests. Counted as at the mint API, and apart from it."""
+        async with self._rates.admitted(request, ports) as asked:
+            yield asked
+
+    async def read(
+        self,
+        asked: Asked,
+        scope: Scope,
+        fn: Callable[Concatenate[Session, DataCaller, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> tuple[DataCaller, R]:
+        """Authenticate and read in one unit of work. Raises Unauthorized, ScopeMissing."""
+
+        def read(db: Session) -> tuple[DataCaller, R]:
+            caller = accounts.authenticate_data(db, asked.credentials)
+            caller.require(scope)
+            return caller, fn(db, caller, *args, **kwargs)
+
+        async with self._turns:
+            caller, found = await asked.ports.database.read(read)
+        if caller.is_use_news(asked.now):
+            await asked.ports.database.write(accounts.note_use, caller, now=asked.now)
+        return caller, found
+
+    async def read_on(
+        self,
+        ports: Ports,
+        fn: Callable[Concatenate[Session, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """The next piece of an answer that has begun."""
+        async with self._turns:
+            return await ports.database.read(fn, *args, **kwargs)
