@@ -43,7 +43,7 @@ def path_of(provider: str, app_id: str) -> str:
 def missing_secrets(provider: str, config: Iterable[str]) -> tuple[str, ...]:
     """Which fields are still needed before the vendor's webhooks can be checked. `config`: the names that are set.
 
-    The one secret that a connection can do without is what its webhooks are proven by.
+    A secret that a connection can do without is what its webhooks are proven by.
     """
     kind = PROVIDERS.get(provider)
     if kind is None or not kind.has_inbound:
@@ -52,7 +52,7 @@ def missing_secrets(provider: str, config: Iterable[str]) -> tuple[str, ...]:
     return tuple(
         field.name
         for field in kind.credential_fields
-        if field.is_secret and not field.is_required and field.name not in given
+        if (field.is_for_webhooks or (field.is_secret and not field.is_required)) and field.name not in given
     )
 
 

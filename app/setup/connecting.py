@@ -80,6 +80,7 @@ async def connect_provider(
     kept = known.config if environment.provider == provider else {}
     config = {name: value for name, value in {**kept, **given}.items() if value}
     service.check_provider(provider, config, ports.allowed)
+    _check_mode(environment, PROVIDERS[provider], config)
     account = await _ask(ports, environment, PROVIDERS[provider], config, hint=UNASKED) if is_asked else None
     before = known.connection.account_id if known.connection and environment.provider == provider else None
     if account and before and account.id != before and not accepts_other_account:
@@ -100,16 +101,16 @@ async def connect_provider(
 async def check_connection(ports: Ports, *, app_id: str) -> Account | None:
     """Ask now, and take the connection out of its rest if it answers. None: there is nobody to ask (`direct`).
 
-    Raises InvalidInput where it does not answer as it should, which is kept as well.
+    Raises InvalidInput where it does not answer as it should, which is kept as well, and SealBroken.
     """
-    known = await ports.database.read(_known, ports.vault, app_id)
-    environment, kind = known.environment, PROVIDERS.get(known.environment.provider)
-    if not known.config or kind is None:
+    environment, config = await ports.database.read(_kept, ports.vault, app_id)
+    kind = PROVIDERS.get(environment.provider)
+    if not config or kind is None:
         message = f"Billing is not connected: leavewell setup provider {app_id} …"
         raise InvalidInput(fields=[FieldError("", message)])
     now = ports.clock.now
     try:
-        account = await _ask(ports, environment, kind, known.config)
+        account = await _ask(ports, environment, kind, config)
     except _DidNotAnswer as failed:
         await ports.database.write(
             health.note_failure, ports.vault, app_id=app_id, failure=failed.failure, claim=None, now=now()
@@ -135,15 +136,25 @@ async def _ask(
     provider = registry.connect(kind.name, config, http=ports.http, clock=ports.clock, mode=mode)
     if not provider.reads_back:
         return None  # no call to the merchant's own program is harmless enough
-    account = await _answer(provider, kind, connections.secrets_in(kind, config), hint)
+    account = await _answer(provider, kind, config, hint)
     if account.mode is not None and account.mode != mode:
-        raise InvalidInput(fields=[FieldError(_secret_of(kind), _other_mode(environment, account))])
+        raise InvalidInput(fields=[FieldError(_secret_of(kind), _other_mode(environment, account.mode))])
     return account
 
 
+def _check_mode(environment: Environment, kind: ProviderKind, config: Mapping[str, str]) -> None:
+    """What can be told without asking: nobody may save live credentials for tests, asked or not."""
+    for field in kind.credential_fields:
+        value = config.get(field.name, "").strip()
+        mode = next((mode for begins, mode in field.modes if value.startswith(begins)), environment.mode)
+        if mode != environment.mode:
+            raise InvalidInput(fields=[FieldError(field.name, _other_mode(environment, mode))])
+
+
 async def _answer(
-    provider: BillingProvider, kind: ProviderKind, secrets: Sequence[str], hint: str
+    provider: BillingProvider, kind: ProviderKind, config: Mapping[str, str], hint: str
 ) -> Account:
+    secrets = connections.secrets_in(kind, config)
     try:
         async with asyncio.timeout(CHECK_S):
             return await provider.check()
@@ -159,7 +170,9 @@ async def _answer(
     except TimeoutError:
         reason, retry_after = f"The billing system did not answer within {CHECK_S:.0f} seconds.", None
     failure = Failure(reason, retry_after)
-    raise _DidNotAnswer(_address_of(kind), f"{reason} Try again later. {hint}".rstrip(), failure)
+    field = _address_of(kind, config)
+    remedy = "Check the address, or try again later." if field else "Try again later."
+    raise _DidNotAnswer(field, f"{reason} {remedy} {hint}".rstrip(), failure)
 
 
 def _known(db: Session, vault: Vault, app_id: str) -> _Known:
@@ -169,6 +182,11 @@ def _known(db: Session, vault: Vault, app_id: str) -> _Known:
     except SealBroken:  # then everything has to be given anew
         config = {}
     return _Known(environment, config, queries.find(db, app_id))
+
+
+def _kept(db: Session, vault: Vault, app_id: str) -> tuple[Environment, Mapping[str, str]]:
+    environment = accounts.get_environment(db, app_id)
+    return environment, connections.config_of(environment, vault)
 
 
 def _save(
@@ -188,9 +206,9 @@ def _save(
     )
 
 
-def _other_mode(environment: Environment, account: Account) -> str:
+def _other_mode(environment: Environment, mode: str) -> str:
     return (
-        f"These are {account.mode} credentials, and {environment.app_id} is a {environment.mode} environment. "
+        f"These are {mode} credentials, and {environment.app_id} is a {environment.mode} environment. "
         f"Use credentials of the billing system's {environment.mode} mode, or the other App ID."
     )
 
@@ -206,6 +224,7 @@ def _secret_of(kind: ProviderKind) -> str:
     return found.name
 
 
-def _address_of(kind: ProviderKind) -> str:
-    """The field that says where to ask."""
-    return next((field.name for field in kind.credential_fields if field.kind == "url"), "")
+def _address_of(kind: ProviderKind, config: Mapping[str, str]) -> str:
+    """The field that says where to ask; none where it is the vendor's own address."""
+    urls = (field.name for field in kind.credential_fields if field.kind == "url")
+    return next((name for name in urls if config.get(name)), "")

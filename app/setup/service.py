@@ -12,6 +12,7 @@ from sqlmodel import Session
 from app.accounts import queries as accounts_queries
 from app.accounts import service as accounts
 from app.adapters.billing import registry
+from app.adapters.billing.connection import CredentialField
 from app.adapters.billing.registry import PROVIDERS
 from app.adapters.clock import Clock
 from app.adapters.http import OutboundHttp
@@ -223,7 +224,8 @@ def set_provider(
 def check_provider(provider: str, config: Mapping[str, str], allowed: Sequence[Network]) -> None:
     """Raises InvalidInput that names each field that cannot be right."""
     kind = PROVIDERS.get(provider)
-    urls = [field.name for field in kind.credential_fields if field.kind == "url"] if kind else []
+    fields = kind.credential_fields if kind else ()
+    urls = [field.name for field in fields if field.kind == "url"]
     try:
         registry.check_config(provider, config)
         problems: tuple[FieldError, ...] = ()
@@ -237,7 +239,14 @@ def check_provider(provider: str, config: Mapping[str, str], allowed: Sequence[N
             for name in urls
             if name in config and name not in named
         ),
+        *(_wrong(field.name, _beginning_problem(field, config.get(field.name, ""))) for field in fields),
     )
+
+
+def _beginning_problem(field: CredentialField, value: str) -> str | None:
+    if all(part.startswith(field.begins) for part in value.split()):
+        return None
+    return f"Must begin with {field.begins}; this is something else."
 
 
 def set_customer_data(

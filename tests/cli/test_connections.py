@@ -71,7 +71,7 @@ def test_trouble_is_shown_until_a_check_goes_well(
     assert "it does not accept the credentials" in run("connections", "list").out
     office.fail(ProviderUnavailable("The office answered 503."))
     failed = run("connections", "check", app_id)
-    assert (failed.code, failed.errors) == (1, ["api_base: The office answered 503. Try again later."])
+    assert (failed.code, failed.errors) == (1, ["The office answered 503. Try again later."])
     assert run("connections", "check", app_id).out == "Acme (acct_1), test\n"
     assert "it does not accept" not in run("setup", "show", app_id).out
 

@@ -13,7 +13,7 @@ from app.accounts import queries as accounts_queries
 from app.accounts import service as accounts
 from app.adapters.http import OutboundHttp
 from app.adapters.standard_webhooks import new_secret
-from app.adapters.vault import Vault
+from app.adapters.vault import SealBroken, Vault
 from app.connections import health
 from app.connections import service as connections
 from app.core.billing import Account, CredentialsRefused, ProviderUnavailable
@@ -92,7 +92,7 @@ async def test_who_answers_is_told_and_kept(
     ("error", "field", "said"),
     [
         (CredentialsRefused(f"It may not read: {KEY}."), "api_key", "It may not read: ***. Check it there."),
-        (ProviderUnavailable("The host name was not found."), "api_base", "was not found. Try again later."),
+        (ProviderUnavailable("The host name was not found."), "", "was not found. Try again later."),
     ],
 )
 async def test_what_does_not_answer_as_it_should_is_not_saved(
@@ -112,8 +112,17 @@ async def test_a_system_that_never_answers_is_not_waited_for(
     monkeypatch.setattr(connecting, "CHECK_S", 0.05)
     office.is_held = True
     field, message = await problem(ports, app_id)
-    assert field == "api_base"
+    assert field == ""
     assert "did not answer within" in message
+
+
+async def test_an_address_of_ones_own_is_named_when_nobody_answers_there(
+    ports: Ports, app_id: str, office: Office
+) -> None:
+    office.fail(ProviderUnavailable("The server refused the connection."))
+    field, message = await problem(ports, app_id, **config(api_base="http://127.0.0.1:9"))
+    assert field == "api_base"
+    assert "Check the address, or try again later." in message
 
 
 @pytest.mark.parametrize(("mode", "index"), [("live", 1), ("test", 0)])
@@ -130,6 +139,53 @@ async def test_credentials_of_the_other_mode_are_not_saved(
     assert saved(ports, environment.app_id) == {}
 
 
+@pytest.mark.parametrize(
+    ("provider", "field", "given"),
+    [
+        ("stripe", "api_key", {"api_key": "sk_{}_Example0123456789"}),
+        ("stripe", "api_key", {"api_key": " rk_{}_Example0123456789"}),
+        ("paddle", "api_key", {"api_key": "pdl_{}_apikey_example"}),
+        ("chargebee", "api_key", {"site": "acme", "api_key": "{}_Example0123456789"}),
+        (
+            "braintree",
+            "environment",
+            {
+                "environment": "production",
+                "merchant_id": "m",
+                "public_key": "p",
+                "private_key": "example-key",
+            },
+        ),
+    ],
+)
+async def test_live_credentials_are_not_saved_for_tests_unasked_either(
+    ports: Ports, app_id: str, provider: str, field: str, given: dict[str, str]
+) -> None:
+    live = {name: value.format("live") for name, value in given.items()}
+    named, message = await problem(ports, app_id, provider=provider, is_asked=False, **live)
+    assert named == field
+    assert f"These are live credentials, and {app_id} is a test environment." in message
+    assert saved(ports, app_id) == {}
+
+
+async def test_what_cannot_be_a_webhook_secret_is_refused(ports: Ports, app_id: str) -> None:
+    given = {"api_key": "sk_test_Example0123456789", "webhook_secret": "whsec_old we_1Example"}
+    field, message = await problem(ports, app_id, provider="stripe", is_asked=False, **given)
+    assert (field, "Must begin with whsec_" in message) == ("webhook_secret", True)
+    assert "we_1Example" not in message
+
+
+async def test_a_webhook_user_that_is_missing_is_asked_for(
+    ports: Ports, app_id: str, clock: FakeClock
+) -> None:
+    given = {"site": "acme-test", "api_key": "test_Example0123456789", "webhook_password": "example-password"}
+    await connect(ports, app_id, "chargebee", is_asked=False, **given)
+    found = ports.database.read_sync(
+        setup.describe, VAULT, app_id=app_id, http=ports.http, clock=clock, has_mailer=True
+    )
+    assert any("chargebee webhook_user=…" in hint for hint in found.todo)
+
+
 async def test_a_vendor_that_tells_no_mode_is_believed(ports: Ports, app_id: str, office: Office) -> None:
     office.accounts[KEY] = Account("acct_1")
     assert await connect(ports, app_id) == Account("acct_1")
@@ -140,7 +196,8 @@ async def test_what_is_wrong_at_first_sight_is_not_asked_about(
 ) -> None:
     field, _ = await problem(ports, app_id, **config(api_base="http://10.0.0.1/"))
     assert field == "api_base"
-    assert (await problem(ports, app_id, **config(colour="red")))[0] == "colour"
+    field, message = await problem(ports, app_id, **config(colour="red"))
+    assert (field, "An office has office, api_key, hook_secret, api_base." in message) == ("colour", True)
     assert office.calls == []
 
 
@@ -249,6 +306,8 @@ async def test_what_an_old_secret_sealed_can_be_given_anew(ports: Ports, app_id:
         environment.provider, environment.provider_config = "office", sealed
 
     ports.database.write_sync(lose)
+    with pytest.raises(SealBroken):
+        await connecting.check_connection(ports, app_id=app_id)
     assert (await problem(ports, app_id, api_key=KEY))[0] == "office"
     assert await connect(ports, app_id)
 

@@ -32,7 +32,11 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class CredentialField:
-    """One thing that a merchant enters to connect a billing system. Secrets are shown to nobody again."""
+    """One thing that a merchant enters to connect a billing system. Secrets are shown to nobody again.
+
+    `modes`: beginnings of values that are of one mode only. `begins`: how each of its values, with spaces between, has
+    to begin. `is_for_webhooks`: no secret, and without it none can be checked.
+    """
 
     name: str
     label: str
@@ -41,11 +45,18 @@ class CredentialField:
     is_secret: bool = False
     is_required: bool = True
     choices: tuple[str, ...] = ()  # if there are any, the value is one of them
+    modes: tuple[tuple[str, Mode], ...] = ()
+    begins: str = ""
+    is_for_webhooks: bool = False
 
 
 # Another address than the vendor's own: his sandbox, a proxy, or a simulator in tests.
 API_BASE = CredentialField(
-    "api_base", "API address", "Only to talk to another address than the vendor's.", kind="url", is_required=False
+    "api_base",
+    "API address",
+    "Only to talk to another address than the vendor's.",
+    kind="url",
+    is_required=False,
 )
 
 
