@@ -33,7 +33,9 @@ from app.db.database import Database
 from app.db.limits import forget_expired
 from app.docs import pages as docs
 from app.insights import api as data_api
+from app.insights import slack
 from app.insights.access import DataDesk
+from app.insights.slack import SlackPorts
 from app.insights.usage import UsageCounter
 from app.links import api as links_api
 from app.links import queries as links
@@ -51,7 +53,7 @@ from app.receipts import service as receipts
 from app.receipts.api import public_keys
 from app.receipts.issuing import IssuingPorts
 from app.receipts.keys import Notary
-from app.sessions import carrying, reconciling, recording, records, reminding
+from app.sessions import carrying, noticing, reconciling, recording, records, reminding
 from app.sessions import service as sessions
 from app.sessions.ports import SessionPorts
 from app.settings import LogFormat, Settings, WorkerPlace
@@ -195,6 +197,10 @@ def privacy_ports_of(ports: Ports, holder: str) -> PrivacyPorts:
     return PrivacyPorts(ports.database, ports.clock, ports.vault, ports.signer, holder)
 
 
+def slack_ports_of(ports: Ports) -> SlackPorts:
+    return SlackPorts(ports.database, ports.clock, ports.http, ports.vault)
+
+
 def worker_of(ports: Ports) -> Worker:
     """The worker with everything that it does: embedded in the server, or apart as `leavewell worker`."""
     work = session_ports_of(ports)
@@ -215,6 +221,7 @@ def worker_of(ports: Ports) -> Worker:
             frozenset({verify.JOB}),
             frozenset({inbound.RECONCILE_JOB}),
             frozenset({privacy.JOB}),
+            frozenset({noticing.SLACK_JOB}),
         ],
         companions=[
             Dispatcher(
@@ -234,6 +241,7 @@ def worker_of(ports: Ports) -> Worker:
             verify.JOB: partial(looking.look_up, verifications),
             looking.CODE_MAIL_JOB: partial(looking.send_code, verifications),
             mail.MAIL_JOB: partial(delivery.deliver, mails),
+            noticing.SLACK_JOB: partial(slack.tell, slack_ports_of(ports)),
             privacy.JOB: partial(privacy.work_on, privacy_ports_of(ports, work.holder)),
         },
         sweeps=[
