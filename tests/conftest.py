@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page
 
 from app.db.database import Database
 from app.main import create_app
-from tests.support import browser, databases, postgres, run, server
+from tests.support import browser, databases, postgres, run, schemas, server
 from tests.support.apps import make_settings
 from tests.support.clock import FakeClock
 from tests.support.network import close_network
@@ -84,9 +84,10 @@ def blank_database_url(
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    """A connected database without rows."""
+    """A connected database without rows. What merchants are told in a test is as the published schemas say."""
     with Database(database_url) as connected:
         yield connected
+        assert connected.read_sync(schemas.problems_in) == []
 
 
 @pytest.fixture

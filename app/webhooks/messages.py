@@ -11,11 +11,11 @@ from app.adapters.vault import Vault
 from app.core.calendar import iso
 from app.core.events import EventType
 from app.core.webhook_envelope import envelope, example_envelope
+from app.core.webhook_schemas import VERSION
 from app.db.tables.webhooks import WebhookEndpoint
 from app.webhooks.kinds import Format
 from app.webhooks.queries import Owed, SessionFacts
 
-VERSION: Final = 1
 COMPATIBLE_HEADER: Final = "ck-signature"
 SIGNATURES: Final = frozenset({"webhook-signature", COMPATIBLE_HEADER})
 
