@@ -137,7 +137,11 @@ def create_app(
         ],
         dependencies={
             **dependencies(ports),
-            **after_ports(session_ports=session_ports, notary=Notary(ports.vault)),
+            **after_ports(
+                session_ports=session_ports,
+                privacy_ports=privacy_ports_of(ports, session_ports.holder),
+                notary=Notary(ports.vault),
+            ),
         },
         exception_handlers={Exception: on_exception},
         lifespan=[
