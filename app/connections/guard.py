@@ -48,7 +48,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What a guard needs to know and to keep about one connection. `secrets` are kept out of what is written down."""
+    """What a guard needs to know and to keep about one connection. `secrets` are kept out of what is written down.
+
+    `sealed`: the credentials as they are stored, which tell those in use from those that were saved since.
+    """
 
     app_id: str
     database: Database
@@ -56,6 +59,7 @@ class Watch:
     clock: Clock
     place: Place
     secrets: tuple[str, ...] = field(repr=False)
+    sealed: str | None = field(repr=False, default=None)
 
 
 class GuardedBilling(BillingProvider):
@@ -203,6 +207,7 @@ class GuardedBilling(BillingProvider):
                 failure=failure,
                 claim=claim,
                 now=now,
+                sealed=watch.sealed,
             )
         except Unavailable:
             _log.warning("connection.failure_not_noted", app_id=watch.app_id)

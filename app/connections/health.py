@@ -100,10 +100,23 @@ def note_success(db: Session, *, app_id: str, claim: datetime | None, now: datet
 
 
 def note_failure(
-    db: Session, vault: Vault, *, app_id: str, failure: Failure, claim: datetime | None, now: datetime
+    db: Session,
+    vault: Vault,
+    *,
+    app_id: str,
+    failure: Failure,
+    claim: datetime | None,
+    now: datetime,
+    sealed: str | None = None,
 ) -> Standing:
-    """It has not. Calls that were under way when it was first left alone count once, not each."""
+    """It has not. Calls that were under way when it was first left alone count once, not each.
+
+    `sealed`: the stored credentials that were used, where that is known. Others may have been saved meanwhile, and the
+    old ones revoked: that says nothing about the new ones.
+    """
     row = queries.hold(db, app_id)
+    if sealed is not None and db.get_one(Environment, app_id).provider_config != sealed:
+        return _standing(row)
     is_probe = claim is not None and row.probe_until == claim
     rests = []
     if is_probe or _standing(row).wait(now) <= timedelta():

@@ -44,7 +44,15 @@ def connect(
     provider = _adapter(environment, config, http, clock, Snapshot(customer, tuple(subscriptions)))
     kind = PROVIDERS[environment.provider]
     place = places.at(f"{environment.app_id} {kind.name}", most=kind.most_at_once)
-    watch = Watch(environment.app_id, database, vault, clock, place, secrets_in(kind, config))
+    watch = Watch(
+        environment.app_id,
+        database,
+        vault,
+        clock,
+        place,
+        secrets_in(kind, config),
+        environment.provider_config,
+    )
     return GuardedBilling(provider, watch)
 
 

@@ -113,7 +113,13 @@ async def check_connection(ports: Ports, *, app_id: str) -> Account | None:
         account = await _ask(ports, environment, kind, config)
     except _DidNotAnswer as failed:
         await ports.database.write(
-            health.note_failure, ports.vault, app_id=app_id, failure=failed.failure, claim=None, now=now()
+            health.note_failure,
+            ports.vault,
+            app_id=app_id,
+            failure=failed.failure,
+            claim=None,
+            now=now(),
+            sealed=environment.provider_config,
         )
         raise
     await ports.database.write(health.note_check, app_id=app_id, account=account, now=now())

@@ -345,6 +345,32 @@ async def test_new_credentials_begin_anew(process: Process, office: Office, cloc
     assert len(process.mails()) == 2, "another incident"
 
 
+async def test_what_the_old_credentials_meet_says_nothing_about_the_new_ones(
+    process: Process, office: Office, clock: FakeClock
+) -> None:
+    """A caller began with the old ones, which are revoked as soon as the new ones are saved."""
+    office.fail(CredentialsRefused())
+    office.is_held = True
+    began_before = asyncio.create_task(process.ask())
+    await office.until(inside=1)
+    await process.database.write(
+        service.save,
+        process.vault,
+        app_id=process.merchant.app_id,
+        provider="office",
+        config=config(hook_secret="another-one"),
+        now=clock.now(),
+    )
+    await office.release()
+    with pytest.raises(CredentialsRefused):
+        await began_before
+    assert (process.row().needs_attention, process.row().rest_until, process.mails()) == (False, None, [])
+    await process.ask()
+    office.fail(CredentialsRefused())
+    await refused(process)
+    assert process.row().needs_attention
+
+
 async def test_a_merchant_without_an_address_gets_no_mail(process: Process, office: Office) -> None:
     process.merchant.change(contact_email=None)
     refuse(office)
