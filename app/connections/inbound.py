@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
 
+import structlog
 from sqlmodel import Session
 
 from app.adapters.billing.registry import PROVIDERS
@@ -26,6 +27,7 @@ MAX_BYTES: Final = 256 * 1024
 REMEMBERED: Final = timedelta(days=30)  # longer than any vendor sends one again
 MOST_NAMED: Final = 20
 _LONGEST_ID: Final = 255
+_log = structlog.get_logger(__name__)
 
 
 class WebhookRefused(MalformedRequest):
@@ -79,7 +81,13 @@ def check(
     try:
         adapter = service.adapter_of(environment, vault=vault, http=http, clock=clock)
         return adapter.verify_inbound(message)
-    except (InboundRefused, InvalidInput):
+    except (
+        InboundRefused,
+        InvalidInput,
+    ) as refused:  # the sender is not told why; whoever runs this wants to know
+        _log.warning(
+            "webhook.refused", app_id=environment.app_id, provider=environment.provider, reason=str(refused)
+        )
         raise WebhookRefused from None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from sqlmodel import select
 
 from app.connections import inbound, queries
@@ -187,6 +188,18 @@ async def test_no_log_holds_what_a_webhook_says(
     logged = capfd.readouterr()
     for told in ("ben@example.com", HOOK_SECRET, KEY, headers["X-Office-Signature"]):
         assert told not in logged.err + logged.out
+
+
+async def test_whoever_runs_it_can_see_why_a_webhook_was_refused(
+    client: httpx.AsyncClient, merchant: Merchant, process: Process
+) -> None:
+    with structlog.testing.capture_logs() as logs:
+        await refusals(client, merchant, process)
+    told = [entry for entry in logs if entry["event"] == "webhook.refused"]
+    assert {entry["app_id"] for entry in told} == {merchant.app_id}
+    reasons = [entry["reason"] for entry in told]
+    assert {"The signature does not fit.", "It is too old."} <= set(reasons)
+    assert "LEAVEWELL_SECRET no longer has" in reasons[-1]
 
 
 # --- The worker -------------------------------------------------------------------------------------------------
