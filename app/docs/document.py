@@ -9,17 +9,19 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from app.insights import dsr_reference as dsr
 from app.insights import reference as data
 from app.links import reference as links
 from app.links.api import APP_HEADER, KEY_HEADER
 from app.web.problems import PROBLEM
 from app.web.reference import Operation, Parameter, Problem, Refusal, Success
 
-OPERATIONS: Final[Sequence[Operation]] = (*links.OPERATIONS, *data.OPERATIONS)
+OPERATIONS: Final[Sequence[Operation]] = (*links.OPERATIONS, *data.OPERATIONS, *dsr.OPERATIONS)
 
 TAGS: Final[Mapping[str, str]] = {
     links.TAG: "A link leads one customer to your cancel flow. Your backend makes it at the moment it is needed.",
     data.TAG: data.ABOUT,
+    dsr.TAG: dsr.ABOUT,
 }
 
 VERSION: Final = "1"
@@ -85,7 +87,7 @@ def _schemas(operations: Iterable[Operation]) -> tuple[References, dict[str, Any
     for operation in operations:
         if operation.body is not None:
             models[operation.body, "validation"] = None
-        models[operation.success.model, "serialization"] = None
+        models |= {(one.model, "serialization"): None for one in (operation.success, *operation.also)}
     references, definitions = models_json_schema(list(models), by_alias=True, ref_template=_REF)
     schemas = {name: _tidy(schema) for name, schema in sorted(definitions["$defs"].items())}
     return {key: references[key] for key in models}, schemas
@@ -105,7 +107,7 @@ def _operation(operation: Operation, references: References) -> dict[str, Any]:
             content["example"] = operation.body_example
         described["requestBody"] = {"required": True, "content": {"application/json": content}}
     described["responses"] = {
-        str(operation.success.status): _success(operation.success, references),
+        **{str(one.status): _success(one, references) for one in (operation.success, *operation.also)},
         **_refusals(operation.refusals, references[Problem, "serialization"]),
     }
     return described

@@ -35,7 +35,11 @@ Pairs = Sequence[tuple[str, str]]
 
 
 def router(desk: DataDesk) -> Router:
-    return Router(PREFIX, route_handlers=[sessions, aggregation, usage, *dsr.HANDLERS], dependencies=after_ports(desk=desk))
+    return Router(
+        PREFIX,
+        route_handlers=[sessions, aggregation, usage, *dsr.HANDLERS],
+        dependencies=after_ports(desk=desk),
+    )
 
 
 # --- Sessions -------------------------------------------------------------------------------------

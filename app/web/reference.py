@@ -93,6 +93,7 @@ class Operation:
     summary: str
     description: str
     success: Success
+    also: Sequence[Success] = ()  # other ways of going well
     parameters: Sequence[Parameter] = ()
     body: type[BaseModel] | None = None
     body_example: Mapping[str, Any] | None = None
