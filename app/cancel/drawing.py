@@ -185,9 +185,11 @@ def _scheduled(drawing: Drawing) -> sc.Screen:
 def _paused(drawing: Drawing) -> sc.Screen:
     subscription = drawing.subscription
     status = subscription.status if subscription else None
+    paid_until = subscription.period_end if subscription else None
     return sc.Paused(
         title=drawing.t("paused.title"),
         facts=sc.Facts(plan=plan_of(subscription), price=price_of(subscription, drawing.walk.now)),
         resumes_at=status.pause.end if isinstance(status, Paused) else None,
         can_resume=Capability.RESUME in drawing.walk.world.capabilities,
+        paid_until=paid_until if paid_until is not None and paid_until > drawing.walk.now else None,
     )

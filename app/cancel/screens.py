@@ -262,6 +262,9 @@ class Paused:
     facts: Facts
     resumes_at: datetime | None = None
     can_resume: bool = True
+    paid_until: datetime | None = (
+        None  # None where nothing is paid for any more: then resuming may cost at once
+    )
 
 
 # --- While and after ------------------------------------------------------------------------------

@@ -225,9 +225,21 @@ async def test_a_pause_of_ours_can_be_ended_at_once(desk: Desk) -> None:
     page = await desk.enter()
     assert page.h1 == "Your subscription is paused"
     assert _written(resumes) in page.text
+    paid_until = desk.subscription()["status"]["currentPeriod"]["end"]
+    assert re.search(rf"your next charge is on \w+, {_written(paid_until)}\.", page.text)
     page = await desk.visitor.submit(page, "Resume now")
     assert page.h1 == "Your subscription is running again"
     assert desk.subscription()["status"]["name"] == "active"
+
+
+async def test_who_has_nothing_paid_for_any_more_is_told_that_resuming_costs(desk: Desk) -> None:
+    page = await desk.at_offer("unused")
+    option = next(e["value"] for e in page.root.all("input") if e["name"] == "option")
+    await desk.visitor.submit(page, "Pause my subscription", {"option": option})
+    desk.clock.advance(days=25)
+    page = await desk.enter()
+    assert page.h1 == "Your subscription is paused"
+    assert "you may be charged for it at once" in page.text
 
 
 async def test_a_pause_of_ours_does_not_stand_in_the_way_of_cancelling(desk: Desk) -> None:
