@@ -33,8 +33,10 @@ from app.effects.service import Settlement
 from app.flows import service as flows
 from app.sessions import queries, settling
 from app.sessions.ports import SessionPorts
+from app.sessions.records import EFFECT_JOB
 
 WORKER_PATIENCE_S: Final = 30.0
+MOST_TAKEN_UP: Final = 1_000
 _log = logging.getLogger(__name__)
 
 
@@ -65,6 +67,12 @@ async def work_on(ports: SessionPorts, job: outbox.Job) -> None:
     except outbox.RetryLater as later:
         await _put_off(ports, job, later, gives_back=False)
         raise
+
+
+def take_up(db: Session, *, app_id: str, now: datetime) -> None:
+    """The billing system answers again: what has been put off is done now, not when its wait is over."""
+    for effect_id in queries.list_pending(db, app_id=app_id, limit=MOST_TAKEN_UP):
+        outbox.bring_forward(db, kind=EFFECT_JOB, subject_id=effect_id, due_at=now)
 
 
 async def _carry_out(ports: SessionPorts, job: outbox.Job, *, patience_s: float, finishes_job: bool) -> None:

@@ -268,6 +268,17 @@ def note_error(db: Session, effect_id: str, error: str) -> None:
     db.connection().execute(update(Effect).where(col(Effect.id) == effect_id).values(last_error=error))
 
 
+def list_pending(db: Session, *, app_id: str, limit: int) -> list[str]:
+    """The changes of an environment that are not settled yet, the oldest first."""
+    pending = (
+        select(Effect.id)
+        .where(Effect.app_id == app_id, Effect.status == "pending")
+        .order_by(col(Effect.requested_at))
+        .limit(limit)
+    )
+    return list(db.exec(pending))
+
+
 def withdraw(db: Session, effect_id: str, now: datetime) -> None:
     """The customer went on to cancel: the change is not to be sent any more, if it has not been."""
     db.connection().execute(

@@ -31,6 +31,7 @@ from app.core.errors import Conflict, FieldError, InvalidInput
 from app.db.database import Database
 from app.db.tables.accounts import Environment
 from app.db.tables.connections import Connection
+from app.sessions import carrying
 from app.settings import Network
 from app.setup import service
 
@@ -99,8 +100,9 @@ async def connect_provider(
 
 
 async def check_connection(ports: Ports, *, app_id: str) -> Account | None:
-    """Ask now, and take the connection out of its rest if it answers. None: there is nobody to ask (`direct`).
+    """Ask now; if it answers, take the connection out of its rest, and up again what was put off.
 
+    None: there is nobody to ask (`direct`), and it counts as an answer.
     Raises InvalidInput where it does not answer as it should, which is kept as well, and SealBroken.
     """
     environment, config = await ports.database.read(_kept, ports.vault, app_id)
@@ -122,7 +124,7 @@ async def check_connection(ports: Ports, *, app_id: str) -> Account | None:
             sealed=environment.provider_config,
         )
         raise
-    await ports.database.write(health.note_check, app_id=app_id, account=account, now=now())
+    await ports.database.write(_note_answer, app_id, account, now())
     return account
 
 
@@ -210,6 +212,12 @@ def _save(
     connections.save(
         db, vault, app_id=seen.app_id, provider=provider, config=config, now=now, account=account
     )
+    carrying.take_up(db, app_id=seen.app_id, now=now)
+
+
+def _note_answer(db: Session, app_id: str, account: Account | None, now: datetime) -> None:
+    health.note_check(db, app_id=app_id, account=account, now=now)
+    carrying.take_up(db, app_id=app_id, now=now)
 
 
 def _other_mode(environment: Environment, mode: str) -> str:

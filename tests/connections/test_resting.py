@@ -13,6 +13,7 @@ from app.core.world import read_world
 from app.db.database import Database
 from app.db.tables.outbox import OutboxJob
 from app.sessions.records import EFFECT_JOB
+from app.setup import connecting
 from tests.support import desk as desks
 from tests.support.clock import FakeClock
 from tests.support.desk import BillingServer, Desk
@@ -67,6 +68,21 @@ async def test_a_cancellation_is_put_off_until_billing_wants_to_be_asked(desk: D
     assert job.due_at == desk.clock.now() + timedelta(seconds=120)
     assert desk.billed() == []
     desk.clock.advance(seconds=120)
+    await desk.worker().drain()
+    assert desk.billed() == ["cancel"]
+    assert desk.effects()[0].status == "applied"
+
+
+async def test_what_was_put_off_is_done_as_soon_as_billing_is_found_mended(desk: Desk) -> None:
+    page = await desk.at_confirm()
+    rest(desk, seconds=900)
+    await press(desk.visitor, page, "confirm")
+    desk.clock.advance(seconds=60)
+    await desk.worker().drain()
+    assert desk.effects()[0].status == "pending"
+    allowed = desk.ports.settings.allowed_networks
+    ports = connecting.Ports(desk.database, desk.ports.vault, desk.ports.http, desk.clock, allowed)
+    assert await connecting.check_connection(ports, app_id=desk.merchant.app_id)
     await desk.worker().drain()
     assert desk.billed() == ["cancel"]
     assert desk.effects()[0].status == "applied"
