@@ -24,38 +24,42 @@ def reconcile(app_id: str, days: int) -> None:
     """
     with workshop() as at:
         at.database.read_sync(accounts.get_environment, app_id)
-        looked_at, found = asyncio.run(_compare_all(at, app_id, days))
-    remark(
-        f"{looked_at} subscriptions looked at, changed in the last {days} days; {found} not as promised."
-        if looked_at
-        else f"Nothing was changed in the last {days} days."
-    )
-    if found:
+        count, differing, unseen = asyncio.run(_compare_all(at, app_id, days))
+    said = f"{count} subscriptions changed in the last {days} days; {differing} not as promised."
+    remark(said if count else f"Nothing was changed in the last {days} days.")
+    if unseen:
+        remark(f"{unseen} could not be looked at: leavewell connections show {app_id}")
+    if differing or unseen:
         raise SystemExit(1)
 
 
-async def _compare_all(at: Workshop, app_id: str, days: int) -> tuple[int, int]:
-    """How many were looked at, and how many of them are not as promised. Each is told as it is found."""
+async def _compare_all(at: Workshop, app_id: str, days: int) -> tuple[int, int, int]:
+    """How many there are, how many of them are not as promised, and how many could not be looked at.
+
+    Each is told as it is found.
+    """
     ports = make_ports(at.settings, database=at.database)
     sessions = session_ports_of(ports)
     since = at.now - timedelta(days=days)
-    looked_at = found = 0
+    total = differing = unseen = 0
     place: reconciling.Known | None = START
     try:
         while place is not None:
             findings, count, place = await reconciling.compare(
                 sessions, app_id=app_id, since=since, after=place
             )
-            looked_at, found = looked_at + count, found + len(findings)
+            in_trouble = sum(finding.trouble is not None for finding in findings)
+            total, differing = total + count, differing + len(findings) - in_trouble
+            unseen += in_trouble
             for finding in findings:
                 _tell(finding)
-            if place and all(finding.trouble for finding in findings) and len(findings) == count:
+            if place is not None and in_trouble == count:
                 raise Failed(
-                    f"Billing cannot be asked now, and the others were left out: leavewell connections show {app_id}"
+                    f"Billing cannot be asked now; the rest was left out: leavewell connections show {app_id}"
                 )
     finally:
         await ports.http.aclose()
-    return looked_at, found
+    return total, differing, unseen
 
 
 def _tell(finding: Finding) -> None:
