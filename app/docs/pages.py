@@ -1,4 +1,4 @@
-"""`/docs`: a page for browsers, JSON for programs; and the flow format's schema, for editors. All of it is public."""
+"""`/docs`: a page for browsers, JSON for programs; and the schemas of flows and webhooks. All of it is public."""
 
 import json
 from functools import cache
@@ -8,8 +8,9 @@ from litestar import Response, Router, route
 from litestar.di import NamedDependency
 from litestar.types import ControllerRouterHandler
 
+from app.core import webhook_schemas
 from app.core.flow_schema import json_schema
-from app.docs import reading
+from app.docs import reading, webhooks
 from app.docs.document import openapi
 from app.web.assets import READ
 from app.web.bodies import AnyRequest
@@ -18,6 +19,7 @@ from app.web.deps import Ports
 PATH: Final = "/docs"
 DOCUMENT: Final = "/openapi.json"
 FLOW_SCHEMA: Final = "/flow.schema.json"
+WEBHOOK_SCHEMA: Final = "/webhooks.schema.json"
 
 # Editors and tools in browsers load these from anywhere; there is nothing secret in them.
 OPEN: Final = {
@@ -40,6 +42,8 @@ async def reference(request: AnyRequest, ports: NamedDependency[Ports]) -> Respo
             "reference": _reference(base_url),
             "document_href": PATH + DOCUMENT,
             "schema_href": PATH + FLOW_SCHEMA,
+            "webhooks": webhooks.view(),
+            "webhook_schema_href": PATH + WEBHOOK_SCHEMA,
         },
         locale="en",
         headers={"Vary": "Accept, Accept-Encoding"},
@@ -58,7 +62,13 @@ async def flow_schema(request: AnyRequest, ports: NamedDependency[Ports]) -> Res
     return _json(request, ports, json_schema(), media_type="application/schema+json")
 
 
-HANDLERS: Final[list[ControllerRouterHandler]] = [reference, openapi_json, flow_schema]
+@route(WEBHOOK_SCHEMA, http_method=READ, include_in_schema=False)
+async def webhook_schema(request: AnyRequest, ports: NamedDependency[Ports]) -> Response[bytes]:
+    """The JSON Schema of what webhooks say."""
+    return _json(request, ports, webhook_schemas.json_schema(), media_type="application/schema+json")
+
+
+HANDLERS: Final[list[ControllerRouterHandler]] = [reference, openapi_json, flow_schema, webhook_schema]
 router: Final = Router(PATH, route_handlers=HANDLERS)
 
 

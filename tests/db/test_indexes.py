@@ -48,6 +48,13 @@ PAGE = "app_id = 'a' AND (created_at, id) < ('2026', 'x') ORDER BY created_at DE
         " WHERE provider_config IS NOT NULL AND environments.app_id > 'a' ORDER BY environments.app_id LIMIT 9",
         "SELECT * FROM inbound_events WHERE app_id = 'a' AND event_sha256 = 'e'",
         "SELECT * FROM inbound_events WHERE expires_at <= '2026' ORDER BY expires_at LIMIT 9",
+        "SELECT id, types FROM webhook_endpoints WHERE app_id = 'a' AND disabled_at IS NULL AND removed_at IS NULL",
+        "SELECT * FROM webhook_deliveries WHERE endpoint_id = 'e' AND due_at <= '2026' ORDER BY due_at LIMIT 4",
+        "SELECT * FROM webhook_deliveries WHERE endpoint_id = 'e' AND (created_at, id) < ('2026', 'x')"
+        " ORDER BY created_at DESC, id DESC LIMIT 50",
+        "SELECT * FROM webhook_deliveries WHERE endpoint_id = 'e' AND event_id IN ('a', 'b')",
+        "SELECT id FROM webhook_deliveries WHERE created_at < '2026' ORDER BY created_at LIMIT 9",
+        "SELECT * FROM webhook_attempts WHERE delivery_id = 'd' ORDER BY tried_at LIMIT 9",
     ],
 )
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from playwright.sync_api import Page as BrowserPage
 
+from app.core.events import EventType
 from app.db.database import Database
 from app.main import create_app
 from tests.support.apps import make_settings
@@ -65,6 +66,16 @@ async def test_the_flow_schema_is_there_for_editors_of_any_origin(visitor: Visit
     assert answer.headers["content-type"] == "application/schema+json"
     assert answer.headers["access-control-allow-origin"] == "*"
     assert answer.json()["title"] == "Leavewell cancel flow"
+
+
+async def test_a_person_reads_every_type_of_webhook_and_a_program_its_schema(visitor: Visitor) -> None:
+    page = await visitor.open("/docs")
+    for type in EventType:
+        assert type in page.text
+    assert "endsAt date and time or null required" in page.text
+    answer = await visitor.client.get("/docs/webhooks.schema.json")
+    assert answer.headers["content-type"] == "application/schema+json"
+    assert {str(type) for type in EventType} <= set(answer.json()["$defs"])
 
 
 @pytest.mark.e2e
