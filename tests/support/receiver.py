@@ -48,6 +48,7 @@ class Receiver:
     then: deque[Answer] = field(default_factory=deque)
     inbox: list[Got] = field(default_factory=list)
     on_message: Callable[[Got], None] | None = None
+    after_answer: Callable[[], None] | None = None
     arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     let_go: threading.Event = field(default_factory=threading.Event)
 
@@ -93,6 +94,8 @@ class Receiver:
         headers = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+        if self.after_answer is not None:
+            self.after_answer()
 
 
 @contextmanager
