@@ -1,6 +1,6 @@
 """A merchant with endpoints, what happens at it, and a dispatcher that delivers it."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from app.db.base import new_id
 from app.db.database import Database
 from app.db.tables.mail import Mail
 from app.db.tables.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from app.settings import Network
 from app.setup import webhooks as setup
 from app.webhooks import endpoints, queries, service
 from app.webhooks.dispatching import Dispatcher, WebhookPorts
@@ -60,6 +61,7 @@ class Post:
         *types: EventType,
         format: Format = Format.STANDARD,
         scheme: SigningScheme = SigningScheme.V1,
+        allowed: Sequence[Network] = (LOOPBACK,),
     ) -> NewSecret:
         return self.database.write_sync(
             setup.add_endpoint,
@@ -70,7 +72,7 @@ class Post:
             description=None,
             format=format,
             scheme=scheme,
-            allowed=(LOOPBACK,),
+            allowed=allowed,
             now=self.clock.now(),
         )
 
