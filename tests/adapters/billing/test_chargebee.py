@@ -795,6 +795,15 @@ class TestChargebee(ProviderContract):
             connect("chargebee", config, http=world.http, clock=world.clock, mode="test")
         assert [error.field for error in caught.value.fields] == ["site"]
 
+    async def test_a_pause_comes_back_where_the_cancellation_in_its_place_is_refused(
+        self, world: ChargebeeWorld
+    ) -> None:
+        pause = await world.pause_ben()
+        world.set_up(reason_codes=["Other"])
+        with pytest.raises(ProviderRefused, match="cancel_reason_code"):
+            await world.provider.apply(CASES["cancel"].request(world, "eff_2"))
+        assert is_in_place(pause, world.subscription(BENS), NOW)
+
     async def test_a_site_that_demands_a_reason_code_is_given_it(self, world: ChargebeeWorld) -> None:
         world.set_up(reason_codes=["Other"])
         request = CASES["cancel"].request(world)

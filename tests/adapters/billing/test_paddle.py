@@ -459,6 +459,17 @@ async def test_a_cancel_goes_on_where_it_was_cut_off_after_taking_a_pause_away(
     assert world.types() == ["pause", "resume", "cancel"]
 
 
+async def test_a_pause_comes_back_where_the_cancellation_in_its_place_is_refused(world: PaddleWorld) -> None:
+    renews_at = datetime.fromisoformat(world.raw()["next_billed_at"])
+    pause = Pause(resumes_at=add_months(renews_at, 2))
+    await world.provider.apply(world.request(pause))
+    no = {"error": {"type": "request_error", "code": "subscription_cannot_be_canceled"}}
+    world.answer_with(Answer(no, 400), "POST", "/cancel")
+    with pytest.raises(ProviderRefused, match="cannot_be_canceled"):
+        await world.provider.apply(world.request(PERIOD_END, "eff_2"))
+    assert is_in_place(pause, await world.seen(), NOW)
+
+
 async def test_a_cancel_of_a_trial_ends_with_it(world: PaddleWorld) -> None:
     ends_at = (await world.seen(DANAS)).period_end
     await world.provider.apply(world.request(PERIOD_END, name=DANAS))

@@ -4,6 +4,7 @@ Chargebee keeps keys for 30 minutes. What a later repeat finds done already, by 
 discount the coupon's id tells whose it is.
 """
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Final, assert_never
 
@@ -21,6 +22,7 @@ from app.core.billing import (
     Discount,
     Pause,
     PlanChange,
+    ProviderError,
     ProviderRefused,
     ProviderUnavailable,
     Resume,
@@ -113,10 +115,23 @@ class Changes:
         now = self._clock.now()
         option = "immediately" if change.timing == "now" else "end_of_term"
         if option == "end_of_term" and reading.has_pause_to_come(found, now):
-            await self._send(request, "remove_scheduled_pause", step="unpause")
-        elif found.get("status") == "paused" and not _is_paid_for(found, now):
+            await self._cancel_instead_of_pause(request, found)
+            return
+        if found.get("status") == "paused" and not _is_paid_for(found, now):
             option = "immediately"  # the term is over, and the next one has not begun
         await self._send(request, "cancel_for_items", writing.cancel(option, self._reason_code))
+
+    async def _cancel_instead_of_pause(self, request: ChangeRequest, found: Document) -> None:
+        """Where Chargebee then refuses the cancellation, the pause comes back: else it would charge as it renews."""
+        await self._send(request, "remove_scheduled_pause", step="unpause")
+        try:
+            await self._send(request, "cancel_for_items", writing.cancel("end_of_term", self._reason_code))
+        except Refused:
+            resumes_at = to_moment(found.get("resume_date"))
+            if resumes_at is not None:
+                with suppress(ProviderError):
+                    await self._send(request, "pause", writing.pause(resumes_at), step="repause")
+            raise
 
     async def _uncancel(self, request: ChangeRequest, found: Document) -> None:
         _need("cancelled_at" in found or found.get("status") != "in_trial", "Its trial is set to end it.")

@@ -1,5 +1,6 @@
 """Our changes as Paddle's calls. Each is made on a subscription that was read a moment ago."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
@@ -14,6 +15,7 @@ from app.core.billing import (
     NotYet,
     Pause,
     PlanChange,
+    ProviderError,
     ProviderRefused,
     Resume,
     TrialExtension,
@@ -108,12 +110,18 @@ async def _make(
 
 
 async def _cancel(api: PaddleApi, here: str, raw: Object, timing: str) -> str | None:
-    if scheduled(raw)[0] == "pause":  # one change can be scheduled, and a pause would stand in the way
+    action, _, resumes_at = scheduled(raw)
+    if action == "pause":  # one change can be scheduled, and a pause would stand in the way
         await _update(api, here, {"scheduled_change": None})
     at_once = timing == "now" or raw.get("status") == "paused"  # nothing is paid for in a pause
-    return await _act(
-        api, here, "cancel", {"effective_from": "immediately" if at_once else "next_billing_period"}
-    )
+    body = {"effective_from": "immediately" if at_once else "next_billing_period"}
+    try:
+        return await _act(api, here, "cancel", body)
+    except ProviderRefused:
+        if action == "pause" and resumes_at is not None:  # else it would be charged as it renews
+            with suppress(ProviderError):
+                await _pause(api, here, resumes_at)
+        raise
 
 
 async def _uncancel(api: PaddleApi, here: str, raw: Object) -> str | None:
