@@ -50,7 +50,8 @@ class Dispatcher:
 
     A look at the database tells which endpoints something is due to; each gets a runner, unless it has one. A runner
     takes a few deliveries, sends them side by side, writes down what came of them, and goes on until nothing is due.
-    Endpoints that have been failing share a few places of their own and get one message per look.
+    Endpoints that have been failing share a few places of their own, and get one message a second at most, until one is
+    taken.
     """
 
     def __init__(self, ports: WebhookPorts, *, poll_s: float = POLL_S, grace_s: float = GRACE_S) -> None:
@@ -121,6 +122,7 @@ class Dispatcher:
             if is_failing:
                 async with self._failing:
                     await self._deliver_some(endpoint_id, 1, self._ports.clock.now())
+                await asyncio.sleep(self._poll_s)  # whoever refuses at once is not hammered
                 return
             while not self._is_stopping and await self._deliver_patiently(endpoint_id):
                 pass

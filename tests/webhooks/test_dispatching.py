@@ -1,0 +1,159 @@
+"""Several endpoints at once: who hangs holds up nobody else, who fails is not hammered, and nothing is done twice."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from sqlmodel import Session
+
+from app.db.base import new_id
+from app.db.database import Database
+from app.db.tables.webhooks import WebhookEndpoint
+from app.webhooks import queries
+from app.webhooks.dispatching import AT_ONCE, HEALTHY_AT_ONCE, Dispatcher
+from app.webhooks.kinds import MOST_ENDPOINTS
+from tests.support.receiver import Receiver, receiving
+from tests.webhooks.conftest import Post
+
+pytestmark = pytest.mark.anyio
+
+SOON_S = 20.0
+
+
+@asynccontextmanager
+async def working(post: Post, *, grace_s: float = 10.0) -> AsyncIterator[Dispatcher]:
+    """A dispatcher as a process runs it."""
+    dispatcher = Dispatcher(post.ports, poll_s=0.05, grace_s=grace_s)
+    task = asyncio.create_task(dispatcher.run())
+    try:
+        yield dispatcher
+    finally:
+        dispatcher.stop()
+        await task
+
+
+async def has_arrived(receiver: Receiver, count: int) -> None:
+    async with asyncio.timeout(SOON_S):
+        while len(receiver.inbox) < count:  # noqa: ASYNC110 - a server in another thread receives
+            await asyncio.sleep(0.02)
+
+
+async def test_what_happens_is_sent_at_once(post: Post, receiver: Receiver) -> None:
+    post.add(receiver.url)
+    async with working(post):
+        post.emit()
+        await has_arrived(receiver, 1)
+    assert post.delivery().status == "delivered"
+
+
+async def test_endpoints_that_hang_hold_up_nobody_else(post: Post, receiver: Receiver) -> None:
+    with receiving() as hanging:
+        hanging.hold()
+        for number in range(MOST_ENDPOINTS - 1):
+            post.add(f"{hanging.url}/{number}")
+        post.add(receiver.url)
+        async with working(post, grace_s=0.1):
+            for _ in range(50):
+                post.emit()
+            await has_arrived(receiver, 50)
+            assert len(hanging.inbox) <= (MOST_ENDPOINTS - 1) * AT_ONCE
+            assert len(set(receiver.ids)) == 50
+            hanging.release()
+
+
+async def test_more_endpoints_that_hang_than_there_are_places_hold_up_nobody_for_long(
+    post: Post, receiver: Receiver
+) -> None:
+    """Whoever takes longer than two seconds makes room for the next."""
+    with receiving() as hanging:
+        hanging.hold()
+        for number in range(HEALTHY_AT_ONCE + 4):
+            post.database.write_sync(_add_past_the_bound, post, f"{hanging.url}/{number}")
+        async with working(post, grace_s=0.1):
+            post.emit()
+            await has_arrived(hanging, HEALTHY_AT_ONCE)
+            post.database.write_sync(_add_past_the_bound, post, receiver.url)
+            post.emit()
+            await has_arrived(receiver, 1)
+            hanging.release()
+
+
+def _add_past_the_bound(db: Session, post: Post, url: str) -> None:
+    db.add(
+        WebhookEndpoint(
+            id=new_id("whk"),
+            app_id=post.app_id,
+            url=url,
+            secret_encrypted=post.vault.seal("whsec_bGVhdmV3ZWxsLXdlYmhvb2tzLW9mLXRlc3RzLg=="),
+            created_at=post.clock.now(),
+        )
+    )
+
+
+async def test_who_has_been_failing_gets_one_message_at_a_time_until_one_is_taken(
+    post: Post, receiver: Receiver
+) -> None:
+    post.add(receiver.url)
+    receiver.answer(500)
+    post.emit()
+    await post.deliver()
+    for _ in range(2 * AT_ONCE):
+        post.emit()
+    receiver.hold()
+    async with working(post):
+        await has_arrived(receiver, 2)
+        await asyncio.sleep(0.3)  # several looks at what is due
+        assert len(receiver.inbox) == 2, "the first failed, the second hangs, and no third is sent"
+        receiver.release()
+        await has_arrived(receiver, 1 + 2 * AT_ONCE)
+
+
+async def test_two_processes_share_the_work(post: Post, receiver: Receiver, database_url: str) -> None:
+    post.add(receiver.url)
+    with Database(database_url) as another:
+        other = Post(replace(post.merchant, database=another), post.http, holder="another process")
+        async with working(post), working(other):
+            for _ in range(40):
+                post.emit()
+            await has_arrived(receiver, 40)
+    assert sorted(receiver.ids) == sorted(one.event_id for one in post.deliveries())
+
+
+async def test_what_a_stopping_process_cannot_finish_is_given_back(post: Post, receiver: Receiver) -> None:
+    post.add(receiver.url)
+    receiver.hold()
+    async with working(post, grace_s=0.05):
+        post.emit()
+        await has_arrived(receiver, 1)
+    receiver.release()
+    assert post.delivery().locked_by is None
+    await post.deliver()
+    assert post.delivery().status == "delivered"
+    assert len(set(receiver.ids)) == 1
+
+
+async def test_who_has_lost_a_delivery_to_another_writes_nothing_down(post: Post, receiver: Receiver) -> None:
+    post.add(receiver.url)
+    post.emit()
+    slow = Dispatcher(post.ports)
+
+    def be_overtaken(_: object) -> None:
+        receiver.on_message = None
+        post.clock.advance(seconds=16)
+        [owed] = post.database.write_sync(
+            queries.claim,
+            post.delivery().endpoint_id,
+            worker="another",
+            now=post.clock.now(),
+            lease=post.ports.lease,
+            limit=1,
+        )
+        assert owed.id
+
+    receiver.on_message = be_overtaken
+    await slow.drain()
+    assert post.delivery().status == "pending"
+    assert post.delivery().locked_by == "another"
+    assert post.attempts() == []
