@@ -13,8 +13,9 @@ INTRODUCTION: Final = """\
 
 Each change that a customer can ask for, at each billing system, with each thing that can go wrong while it is made. In
 every case a real server process talks to a billing system in a process of its own: the demo's service, and simulated
-vendors that speak each vendor's HTTP (`tests/support/<vendor>`). `make crash-matrix` carries it out and writes this
-page; `make crash-matrix ARGS="--vendor stripe"` does one provider.
+vendors that speak each vendor's HTTP as its documentation has it (`tests/support/<vendor>`); no vendor was asked
+himself. `make crash-matrix` carries it out, in about twenty minutes, and writes this page;
+`make crash-matrix ARGS="--vendor stripe"` does one provider. `make test` carries out a sample.
 
 A case holds (✓) when, after everything goes on again, all of these are so:
 
