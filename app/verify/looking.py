@@ -17,7 +17,7 @@ from app.adapters.places import Places
 from app.adapters.signing import Signer
 from app.adapters.vault import SealBroken, Vault
 from app.connections import service as connections
-from app.core.billing import Capability, ProviderError, ProviderUnavailable
+from app.core.billing import Capability, ProviderError, ProviderRefused, ProviderUnavailable
 from app.core.calendar import iso
 from app.core.codes import CODES, TRIES_PER_CODE, write_code
 from app.core.email_address import is_look_alike
@@ -160,7 +160,11 @@ async def _find(ports: VerifyPorts, environment: Environment, address: str) -> t
     )
     if Capability.FIND_BY_EMAIL not in provider.capabilities:  # it was disconnected since
         raise ProviderUnavailable("The billing system cannot find customers by their address.")
-    customers = await provider.find_customers_by_email(address)
+    try:
+        customers = await provider.find_customers_by_email(address)
+    except ProviderRefused as refused:  # no address for it: whoever types one must hold nobody else up
+        _log.warning("billing of %s does not look for that address: %s", environment.app_id, refused.reason)
+        customers = []
     if len(customers) > MOST_CUSTOMERS:
         _log.warning("more than %d customers of %s have one address", MOST_CUSTOMERS, environment.app_id)
     mine = [each for each in customers[:MOST_CUSTOMERS] if not is_look_alike(address, each.email or "")]

@@ -1,6 +1,7 @@
 """The worker's half: who has the address, which mail is owed, and what is left when the worker is killed."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from app.adapters import standard_webhooks
 from app.adapters.signing import Signer
 from app.adapters.vault import Vault
 from app.connections import service as connections
+from app.core.billing import ProviderRefused
 from app.db import outbox
 from app.db.database import Session
 from app.db.outbox import RetryLater
@@ -25,6 +27,7 @@ from app.mail.service import MailKind, MailStatus
 from app.verify import looking, service
 from app.verify.service import Verdict
 from demo.billing.faults import Fault
+from tests.support import office as offices
 from tests.support import server
 from tests.support.apps import OLD_SECRET, SECRET
 from tests.support.desk import BillingServer
@@ -198,6 +201,16 @@ async def test_a_billing_that_is_slow_is_not_waited_for_any_longer_than_it_may_b
     world.faults.clear()
     await look_up(world)
     assert kinds(world) == [MailKind.CODE]
+
+
+async def test_an_address_that_billing_will_not_look_for_is_nobodys_and_holds_nobody_up(world: World) -> None:
+    with offices.opened() as office:
+        world.change(provider="office", provider_config=world.vault.seal(json.dumps(offices.config())))
+        world.ask("jörg@example.com")
+        office.fail(ProviderRefused("It cannot be done.", "The office refused: email, wrong format."))
+        await look_up(world)
+    assert kinds(world) == [MailKind.NOT_FOUND]
+    assert world.ports.failing.known == set()
 
 
 async def test_after_a_day_it_is_given_up(world: World) -> None:
