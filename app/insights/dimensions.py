@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast, get_args
 
-from sqlalchemy import ColumnElement, Table, and_, case, literal_column, or_
+from sqlalchemy import BigInteger, ColumnElement, Table, and_, case, literal_column, or_
 
 from app.core.time_buckets import DAY_S, Offset, Unit
 from app.db.tables.records import SessionRecord
@@ -14,6 +14,12 @@ Expression = ColumnElement[Any]
 _COLUMNS: Final = cast(Table, SessionRecord.__table__).c  # type: ignore[attr-defined]  # SQLModel adds it
 
 TIME_UNITS: Final[tuple[Unit, ...]] = get_args(Unit)
+
+
+def _whole(number: int | None) -> Expression:
+    """A whole number of ours, written out: a parameter would make two expressions of one."""
+    return literal_column(str(number), BigInteger)
+
 
 # Those that are a column as it is.
 COLUMNS: Final[Mapping[str, Expression]] = {
@@ -37,8 +43,8 @@ COLUMNS: Final[Mapping[str, Expression]] = {
     "currency": _COLUMNS.currency,
     "sessionCurrency": _COLUMNS.session_currency,
     "ageMonths": _COLUMNS.age_months,
-    "ageQuarters": _COLUMNS.age_months // literal_column("3"),
-    "ageYears": _COLUMNS.age_months // literal_column("12"),
+    "ageQuarters": _COLUMNS.age_months // _whole(3),
+    "ageYears": _COLUMNS.age_months // _whole(12),
     "cooldownProjection": _COLUMNS.is_cooled_down,
 }
 DIMENSIONS: Final = (*TIME_UNITS, *COLUMNS)
@@ -55,19 +61,19 @@ _FILTERED: Final[Mapping[str, Sequence[Expression]]] = {
 def expression_of(dimension: str, offsets: Sequence[Offset]) -> Expression:
     """What to group by. All units of time come as the number of the day, from which Python makes them."""
     if dimension in TIME_UNITS:
-        return (_COLUMNS.begun_s + _offset(offsets)) // literal_column(str(DAY_S))
+        return (_COLUMNS.begun_s + _offset(offsets)) // _whole(DAY_S)
     return COLUMNS[dimension]
 
 
 def _offset(offsets: Sequence[Offset]) -> Expression:
-    """Seconds to add at each instant; whole numbers of ours, written out so that SQL sees one expression."""
+    """Seconds to add at each instant."""
     *changing, last = offsets
-    final: Expression = literal_column(str(last.seconds))
+    final: Expression = _whole(last.seconds)
     if not changing:
         return final
     begun_s = _COLUMNS.begun_s
     return case(
-        *((begun_s < literal_column(str(o.until_s)), literal_column(str(o.seconds))) for o in changing),
+        *((begun_s < _whole(o.until_s), _whole(o.seconds)) for o in changing),
         else_=final,
     )
 

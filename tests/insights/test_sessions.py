@@ -5,10 +5,11 @@ import io
 import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from itertools import product
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import pytest
+from sqlalchemy import text
 
 from app.accounts.service import Scope
 from app.insights import api
@@ -43,20 +44,14 @@ CASES: list[tuple[str, str, Callable[[Row], bool]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "matches"), CASES, ids=lambda one: one if isinstance(one, str) else ""
-)
-async def test_a_filter_finds_what_it_says_and_negated_all_the_others(
-    stocked: Reports, name: str, value: str, matches: Callable[[Row], bool]
-) -> None:
+async def test_a_filter_finds_what_it_says_and_negated_all_the_others(stocked: Reports) -> None:
     rows = stocked.told()
-    expected = [row["session_id"] for row in rows if matches(row)]
-    others = [row["session_id"] for row in rows if not matches(row)]
-    assert await stocked.ids((name, value), ("limit", "1000")) == expected
-    assert await stocked.ids((f"-{name}", value), ("limit", "1000")) == others
-    if name not in ("segmentId", "abtest"):
-        assert expected
-        assert others
+    for name, value, matches in CASES:
+        expected = [row["session_id"] for row in rows if matches(row)]
+        others = [row["session_id"] for row in rows if not matches(row)]
+        assert await stocked.ids((name, value), ("limit", "1000")) == expected, name
+        assert await stocked.ids((f"-{name}", value), ("limit", "1000")) == others, name
+        assert name in ("segmentId", "abtest") or (expected and others), name
 
 
 async def test_one_customer_and_one_session_are_found(stocked: Reports) -> None:
@@ -146,14 +141,14 @@ async def test_skip_passes_over_and_a_hundred_are_answered_unless_more_are_asked
     assert await stocked.ids(("skip", "100000")) == []
 
 
-@pytest.mark.parametrize("limit", [api.PIECE - 1, api.PIECE, api.PIECE + 1, 2 * api.PIECE, 10_000])
-async def test_a_long_answer_comes_in_pieces_and_is_whole(reports: Reports, limit: int) -> None:
+async def test_a_long_answer_comes_in_pieces_and_is_whole(reports: Reports) -> None:
     reports.add(2 * api.PIECE + 40)
     everyone = [row["session_id"] for row in reports.told(bounced=True)]
-    page = (await reports.ask("sessions", [("limit", str(limit)), ("skip", "3"), *BOTH])).json()
-    assert [one["_id"] for one in page["data"]] == everyone[3 : 3 + limit]
-    has_more = len(everyone) - 3 > limit
-    assert page["nextCursor"] == (everyone[2 + limit] if has_more else None)
+    for limit in (api.PIECE - 1, api.PIECE, api.PIECE + 1, 2 * api.PIECE, 10_000):
+        page = (await reports.ask("sessions", [("limit", str(limit)), ("skip", "3"), *BOTH])).json()
+        assert [one["_id"] for one in page["data"]] == everyone[3 : 3 + limit]
+        has_more = len(everyone) - 3 > limit
+        assert page["nextCursor"] == (everyone[2 + limit] if has_more else None)
 
 
 async def test_sessions_that_began_at_the_same_instant_are_all_listed(reports: Reports) -> None:
@@ -207,8 +202,6 @@ async def test_no_cell_is_a_formula(reports: Reports) -> None:
     told = {**json.loads(row["record"]), "feedback": '=HYPERLINK("https://evil.example")', "bounced": False}
 
     def change(db: Any) -> None:
-        from sqlalchemy import text
-
         db.connection().execute(
             text("UPDATE session_records SET record = :record, is_bounced = :no"),
             {"record": json.dumps(told), "no": False},
@@ -223,10 +216,9 @@ async def test_no_cell_is_a_formula(reports: Reports) -> None:
 # --- Personal data --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("format", ["json", "ndjson", "csv"])
-async def test_without_its_scope_no_personal_data_is_told(stocked: Reports, format: str) -> None:
+async def test_without_its_scope_no_personal_data_is_told(stocked: Reports) -> None:
     blind = stocked.with_key(Scope.SESSIONS)
-    for limit in ("50", "1000"):
+    for limit, format in product(("50", "1000"), ("json", "ndjson", "csv")):
         answer = await blind.ask("sessions", [("limit", limit), ("format", format)])
         told = answer.text
         for row in stocked.told()[: int(limit)]:
@@ -241,51 +233,51 @@ async def test_without_its_scope_no_personal_data_is_told(stocked: Reports, form
 # --- Refusals -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("limit", "0"),
-        ("limit", "10001"),
-        ("limit", "ten"),
-        ("limit", "-1"),
-        ("skip", "100001"),
-        ("cursor", "cs_nowhere"),
-        ("cursor", ""),
-        ("cursor", "\x00"),
-        ("startDate", "yesterday"),
-        ("startDate", "2026-02-30"),
-        ("startDate", "2026-01-01T10:00:00"),
-        ("endDate", "1066-01-01"),
-        ("endDate", "9999-12-31"),
-        ("timeZone", "Mars/Olympus"),
-        ("timeZone", "../../etc/passwd"),
-        ("format", "xml"),
-        ("canceled", "yes"),
-        ("-canceled", "1"),
-        ("saveType", "BRIBE"),
-        ("offerType", "ABANDON"),
-        ("outcome", "won"),
-        ("pauseDuration", "one"),
-        ("pauseDuration", "9999999999"),
-        ("ageYears", "1.5"),
-        ("sessionCurrency", "EURO"),
-        ("billingInterval", "decade"),
-        ("customerId", ""),
-        ("customerId", "\x00"),
-        ("planId", "x" * 321),
-        ("response", "a\nb"),
-        ("colour", "blue"),
-        ("-limit", "5"),
-        ("-startDate", "2026-01-01"),
-        ("-colour", "blue"),
-        ("breakdown", "day"),
-    ],
-)
-async def test_what_is_wrong_is_named(stocked: Reports, name: str, value: str) -> None:
-    answer = await stocked.ask("sessions", [(name, value)], status=422)
-    problem = answer.json()
-    assert [error["field"] for error in problem["errors"]] == [name]
-    assert problem["message"] == problem["detail"]
+WRONG = [
+    ("limit", "0"),
+    ("limit", "10001"),
+    ("limit", "ten"),
+    ("limit", "-1"),
+    ("skip", "100001"),
+    ("cursor", "cs_nowhere"),
+    ("cursor", ""),
+    ("cursor", "\x00"),
+    ("startDate", "yesterday"),
+    ("startDate", "2026-02-30"),
+    ("startDate", "2026-01-01T10:00:00"),
+    ("endDate", "1066-01-01"),
+    ("endDate", "9999-12-31"),
+    ("timeZone", "Mars/Olympus"),
+    ("timeZone", "../../etc/passwd"),
+    ("format", "xml"),
+    ("canceled", "yes"),
+    ("-canceled", "1"),
+    ("saveType", "BRIBE"),
+    ("offerType", "ABANDON"),
+    ("outcome", "won"),
+    ("pauseDuration", "one"),
+    ("pauseDuration", "9999999999"),
+    ("ageYears", "1.5"),
+    ("sessionCurrency", "EURO"),
+    ("billingInterval", "decade"),
+    ("customerId", ""),
+    ("customerId", "\x00"),
+    ("planId", "x" * 321),
+    ("response", "a\nb"),
+    ("colour", "blue"),
+    ("-limit", "5"),
+    ("-startDate", "2026-01-01"),
+    ("-colour", "blue"),
+    ("breakdown", "day"),
+]
+
+
+async def test_what_is_wrong_is_named(stocked: Reports) -> None:
+    for name, value in WRONG:
+        answer = await stocked.ask("sessions", [(name, value)], status=422)
+        problem = answer.json()
+        assert [error["field"] for error in problem["errors"]] == [name], value
+        assert problem["message"] == problem["detail"]
 
 
 async def test_everything_that_is_wrong_is_named_at_once(stocked: Reports) -> None:

@@ -19,8 +19,9 @@ class SessionRecord(Table, table=True):
     __tablename__ = "session_records"
     __table_args__ = (
         Index(None, "app_id", "created_at", "session_id"),  # the list, newest first, and every span of time
-        Index(None, "app_id", "customer_id", "created_at"),
-        Index(None, "app_id", "customer_email", "created_at"),
+        # One customer's. With all that a page is ordered by: else SQLite goes through the list instead.
+        Index(None, "app_id", "customer_id", "created_at", "session_id"),
+        Index(None, "app_id", "customer_email", "created_at", "session_id"),
     )
 
     session_id: str = Field(primary_key=True)  # cs_…

@@ -62,12 +62,8 @@ def upgrade() -> None:
             ["app_id"], ["environments.app_id"], name="fk_session_records_app_id_environments"
         ),
     )
-    for named in (
-        ("created_at", "session_id"),
-        ("customer_id", "created_at"),
-        ("customer_email", "created_at"),
-    ):
-        columns = ["app_id", *named]
+    for named in ((), ("customer_id",), ("customer_email",)):
+        columns = ["app_id", *named, "created_at", "session_id"]
         op.create_index("_".join(("ix_session_records", *columns)), "session_records", columns)
     op.create_table(
         "api_usage",
