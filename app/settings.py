@@ -62,8 +62,8 @@ _NAMES = {
     "LEAVEWELL_API_RATE",
 }
 _FILE_NAMES = {"LEAVEWELL_SECRET", "DATABASE_URL", "SMTP_URL"}
-# What a merchant's own backend is given (the demo writes these into .leavewell/demo.env), and what tests use.
-_FOREIGN = re.compile(r"LEAVEWELL_(URL|(LIVE_)?APP_ID|(LIVE_)?API_KEY|DEMO_CUSTOMERS|(TEST|BENCH)_.*)")
+# What a merchant’s own programs are given (the demo writes some into .leavewell/demo.env), and what tests use.
+_FOREIGN = re.compile(r"LEAVEWELL_(URL|(LIVE_)?APP_ID|(LIVE_)?(API|DATA)_KEY|DEMO_CUSTOMERS|(TEST|BENCH)_.*)")
 _MADE_UP = re.compile(r"change|secret|password|example|leavewell|placeholder|insecure|your[-_]")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 

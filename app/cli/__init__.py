@@ -6,6 +6,7 @@ from app.cli.flows import flow
 from app.cli.keys import keys
 from app.cli.links import links
 from app.cli.mail import mail
+from app.cli.mcp import mcp
 from app.cli.orgs import orgs
 from app.cli.privacy import privacy
 from app.cli.receipts import receipts
@@ -26,7 +27,7 @@ main = Console(
         *(serve, worker, migrate, secret),
         *(orgs, keys, setup, connections, webhooks, links, flow),
         *(sessions, receipts, requests, mail, reconcile),
-        *(privacy, slack),
+        *(privacy, slack, mcp),
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

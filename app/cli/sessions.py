@@ -6,8 +6,8 @@ import click
 
 from app.accounts import service as accounts
 from app.cli.console import Failed, pairs, say, shown, table, workshop
-from app.cli.explaining import explained
 from app.core.calendar import parse_moment
+from app.core.explaining import explained
 from app.core.state import SessionState
 from app.db.tables.effects import Effect
 from app.db.tables.mail import Mail

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, Literal
 
-from app.cli.explaining import SENTENCES, explained
 from app.core import rules
 from app.core.billing import Change, dump_change
 from app.core.commands import (
@@ -20,6 +19,7 @@ from app.core.commands import (
     GoOn,
     Settle,
 )
+from app.core.explaining import SENTENCES, explained
 from app.core.flow import ConfirmStep, FeedbackStep, MessageStep, Reason, Step, SurveyStep, TextFollowUp
 from app.core.merge import customer_names, fill
 from app.core.offers import ShownOffer

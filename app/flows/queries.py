@@ -48,3 +48,11 @@ def list_versions(db: Session, organization_id: str, *, limit: int) -> list[Flow
             .limit(limit)
         )
     )
+
+
+def find_version(db: Session, organization_id: str, number: int) -> FlowVersion | None:
+    return db.exec(
+        select(FlowVersion)
+        .join(Flow, col(Flow.id) == FlowVersion.flow_id)
+        .where(Flow.organization_id == organization_id, FlowVersion.number == number)
+    ).first()

@@ -73,12 +73,16 @@ class UsageCounter:
         @asynccontextmanager
         async def closing(_: Litestar) -> AsyncIterator[None]:
             yield
-            if self._timer is not None:
-                self._timer.cancel()
-            await asyncio.gather(*self._writing)
-            await self.flush()
+            await self.close()
 
         return closing
+
+    async def close(self) -> None:
+        """Write the rest."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await asyncio.gather(*self._writing)
+        await self.flush()
 
     def _on_time(self) -> None:
         self._timer = None

@@ -1,4 +1,4 @@
-"""Why rules did or did not match, as stored with a session, in lines for a terminal."""
+"""Why rules did or did not match, as stored with a session, in lines to read. Pure."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
