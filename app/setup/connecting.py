@@ -178,7 +178,7 @@ async def _answer(
     except TimeoutError:
         reason, retry_after = f"The billing system did not answer within {CHECK_S:.0f} seconds.", None
     failure = Failure(reason, retry_after)
-    field = _address_of(kind, config)
+    field = _address_of(kind, config) if retry_after is None else ""
     remedy = "Check the address, or try again later." if field else "Try again later."
     raise _DidNotAnswer(field, f"{reason} {remedy} {hint}".rstrip(), failure)
 

@@ -11,6 +11,7 @@ from app.connections import health
 from app.connections.guard import RESTS
 from app.core.world import read_world
 from app.db.database import Database
+from app.db.tables.manual import CancellationRequest
 from app.db.tables.outbox import OutboxJob
 from app.sessions.records import EFFECT_JOB
 from app.setup import connecting
@@ -86,3 +87,21 @@ async def test_what_was_put_off_is_done_as_soon_as_billing_is_found_mended(desk:
     await desk.worker().drain()
     assert desk.billed() == ["cancel"]
     assert desk.effects()[0].status == "applied"
+
+
+async def test_what_billing_lets_nobody_make_for_three_days_goes_on_to_a_person(desk: Desk) -> None:
+    page = await desk.at_confirm()
+    rest(desk, seconds=900)
+    await press(desk.visitor, page, "confirm")
+    for _ in range(80):
+        desk.clock.advance(minutes=55)
+        rest(desk, seconds=900)
+        await desk.worker().drain()
+    assert [effect.status for effect in desk.effects()] == ["failed"]
+    assert desk.billed() == []
+    [request] = desk.all(CancellationRequest)
+    assert (request.customer_id, request.closed_at, request.reasons) == (
+        "cus_ben",
+        None,
+        ["provider_unavailable"],
+    )

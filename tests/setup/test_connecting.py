@@ -16,7 +16,7 @@ from app.adapters.standard_webhooks import new_secret
 from app.adapters.vault import SealBroken, Vault
 from app.connections import health
 from app.connections import service as connections
-from app.core.billing import Account, CredentialsRefused, ProviderUnavailable
+from app.core.billing import Account, CredentialsRefused, ProviderUnavailable, RateLimited
 from app.core.errors import InvalidInput
 from app.db.database import Database
 from app.db.tables.connections import Connection
@@ -123,6 +123,9 @@ async def test_an_address_of_ones_own_is_named_when_nobody_answers_there(
     field, message = await problem(ports, app_id, **config(api_base="http://127.0.0.1:9"))
     assert field == "api_base"
     assert "Check the address, or try again later." in message
+    office.fail(RateLimited("The office asked to slow down."))
+    field, message = await problem(ports, app_id, **config(api_base="http://127.0.0.1:9"))
+    assert (field, "slow down. Try again later." in message) == ("", True)
 
 
 @pytest.mark.parametrize(("mode", "index"), [("live", 1), ("test", 0)])
