@@ -2,15 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Final
 
 import structlog
-from sqlmodel import Session
 
 from app.adapters.clock import Clock
 from app.adapters.http import OutboundHttp
@@ -19,18 +17,15 @@ from app.db.database import Database
 from app.webhooks import messages, queries, sending, service, settling
 from app.webhooks.queries import Owed
 from app.webhooks.sending import Tried
+from app.webhooks.writing import Writer
 
 AT_ONCE: Final = 4  # to one endpoint that takes what it is sent
 HEALTHY_AT_ONCE: Final = 32  # endpoints, besides those that have been waited for for longer than `PATIENCE_S`
 FAILING_AT_ONCE: Final = 16  # endpoints; each gets one message at a time
 PATIENCE_S: Final = 2.0
-WRITES_AT_ONCE: Final = 4  # the database is first of all for customers
 POLL_S: Final = 1.0
 GRACE_S: Final = 10.0
 MOST_ROUNDS: Final = 1000
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 _log = structlog.get_logger(__name__)
 
@@ -60,7 +55,7 @@ class Dispatcher:
         self._grace_s = grace_s
         self._healthy = asyncio.Semaphore(HEALTHY_AT_ONCE)
         self._failing = asyncio.Semaphore(FAILING_AT_ONCE)
-        self._writes = asyncio.Semaphore(WRITES_AT_ONCE)
+        self._writer = Writer(ports.database)
         self._runners: dict[str, asyncio.Task[None]] = {}
         self._held: dict[str, Owed] = {}
         self._wake = asyncio.Event()
@@ -116,6 +111,7 @@ class Dispatcher:
 
     def _forget_runner(self, endpoint_id: str, _: asyncio.Task[None]) -> None:
         del self._runners[endpoint_id]
+        self._wake.set()  # something may have become due to it that it did not see any more
 
     async def _run_for(self, endpoint_id: str, is_failing: bool) -> None:
         try:
@@ -148,7 +144,8 @@ class Dispatcher:
 
     async def _deliver_some(self, endpoint_id: str, limit: int, now: datetime) -> int:
         """Send up to `limit` of what is due to an endpoint, side by side. Returns how many were tried."""
-        owed = await self._write(
+        owed = await self._writer.write(
+            endpoint_id,
             queries.claim,
             endpoint_id,
             worker=self._ports.holder,
@@ -167,18 +164,21 @@ class Dispatcher:
     async def _deliver(self, owed: Owed, now: datetime) -> None:
         tried = await try_once(self._ports, owed, now=now)
         chance = random.random()  # noqa: S311 (jitter, not a secret)
-        settled = await self._write(
-            settling.settle, self._ports.vault, owed, tried, worker=self._ports.holder, now=now, chance=chance
+        settled = await self._writer.write(
+            owed.endpoint.id,
+            settling.settle,
+            self._ports.vault,
+            owed,
+            tried,
+            worker=self._ports.holder,
+            now=now,
+            chance=chance,
         )
         log = _log.bind(delivery=owed.id, endpoint=owed.endpoint.id, status=tried.status, ms=tried.latency_ms)
         if not settled:
             log.warning("webhooks.lease_lost")
         elif tried.failure is not None:
             log.info("webhooks.not_taken", reason=tried.failure)
-
-    async def _write(self, fn: Callable[Concatenate[Session, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
-        async with self._writes:
-            return await self._ports.database.write(fn, *args, **kwargs)
 
     async def _beat(self) -> None:
         """Keep the leases of what is in hand."""
@@ -212,11 +212,11 @@ class Dispatcher:
 
 async def try_once(ports: WebhookPorts, owed: Owed, *, now: datetime) -> Tried:
     """Send a delivery that is held, once."""
-    facts = None
-    if messages.needs_facts(owed):
-        facts = await ports.database.read(queries.session_facts, owed.event.session_id or "")
+    record = None
+    if messages.needs_record(owed):
+        record = await ports.database.read(queries.find_record, owed.event.session_id or "")
     try:
-        message = messages.write(owed, ports.vault, now=now, facts=facts)
+        message = messages.write(owed, ports.vault, now=now, record=record)
     except SealBroken:
         return Tried(
             now, 0, owed.endpoint.url, {}, failure="Its secret cannot be read: LEAVEWELL_SECRET has changed."

@@ -9,12 +9,11 @@ from app.adapters import standard_webhooks
 from app.adapters.http import dump_json
 from app.adapters.vault import Vault
 from app.core.calendar import iso
-from app.core.events import EventType
-from app.core.webhook_envelope import envelope, example_envelope
+from app.core.webhook_envelope import envelope, example_envelope, forgotten
 from app.core.webhook_schemas import VERSION
 from app.db.tables.webhooks import WebhookEndpoint
 from app.webhooks.kinds import Format
-from app.webhooks.queries import Owed, SessionFacts
+from app.webhooks.queries import Owed
 
 COMPATIBLE_HEADER: Final = "ck-signature"
 SIGNATURES: Final = frozenset({"webhook-signature", COMPATIBLE_HEADER})
@@ -33,9 +32,9 @@ class Message:
         return {**kept, "content-type": "application/json", "content-length": str(len(self.body))}
 
 
-def write(owed: Owed, vault: Vault, *, now: datetime, facts: SessionFacts | None = None) -> Message:
-    """The message as it is sent now. `facts` are for the compatibility envelope. Raises SealBroken."""
-    body = dump_json(_payload(owed, facts))
+def write(owed: Owed, vault: Vault, *, now: datetime, record: Mapping[str, Any] | None = None) -> Message:
+    """The message as it is sent now. `record` is the session's, for the compatibility envelope. Raises SealBroken."""
+    body = dump_json(_payload(owed, record))
     return Message(body, sign(owed.endpoint, vault, message_id=owed.event.id, body=body, now=now))
 
 
@@ -59,11 +58,11 @@ def has_old_secret(endpoint: WebhookEndpoint, now: datetime) -> bool:
     return endpoint.old_secret_encrypted is not None and until is not None and now < until
 
 
-def needs_facts(owed: Owed) -> bool:
+def needs_record(owed: Owed) -> bool:
     return owed.endpoint.format == Format.COMPATIBLE and owed.event.session_id is not None
 
 
-def _payload(owed: Owed, facts: SessionFacts | None) -> dict[str, Any]:
+def _payload(owed: Owed, record: Mapping[str, Any] | None) -> dict[str, Any]:
     event = owed.event
     if owed.endpoint.format == Format.STANDARD:
         return {
@@ -77,11 +76,9 @@ def _payload(owed: Owed, facts: SessionFacts | None) -> dict[str, Any]:
             "sequence": event.sequence if event.session_id else None,
             "data": event.data,
         }
-    if facts is None or event.type == EventType.WEBHOOK_TEST:
-        return example_envelope(app_id=event.app_id, mode=owed.mode, at=event.created_at)
-    return envelope(
-        session=facts.session.model_dump(),
-        offers=[offer.model_dump() for offer in facts.offers],
-        ended=event.data,
-        at=event.created_at,
-    )
+    if event.session_id is None:
+        return example_envelope(mode=owed.mode, at=event.created_at)
+    if not record:
+        outcome = event.data.get("outcome")
+        return forgotten(session_id=event.session_id, mode=owed.mode, outcome=outcome, at=event.created_at)
+    return envelope(record)

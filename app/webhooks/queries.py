@@ -22,7 +22,7 @@ from sqlmodel import Session, col, select
 
 from app.db.tables.accounts import Environment
 from app.db.tables.events import EventRow
-from app.db.tables.sessions import CancelSession, SessionOffer
+from app.db.tables.records import SessionRecord
 from app.db.tables.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from app.webhooks.kinds import DeliveryStatus
 
@@ -53,14 +53,6 @@ class Owed:
     event: EventRow
     mode: str
     first_tried_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class SessionFacts:
-    """What the compatibility envelope tells of a session."""
-
-    session: CancelSession
-    offers: Sequence[SessionOffer]
 
 
 # --- Endpoints --------------------------------------------------------------------------------------------------------
@@ -221,14 +213,10 @@ def _lease(db: Session, endpoint: WebhookEndpoint, which: Any, worker: str, unti
     ]
 
 
-def session_facts(db: Session, session_id: str) -> SessionFacts:
-    session = db.get_one(CancelSession, session_id)
-    offers = db.exec(
-        select(SessionOffer)
-        .where(SessionOffer.session_id == session_id)
-        .order_by(col(SessionOffer.presented_at), col(SessionOffer.id))
-    )
-    return SessionFacts(session, list(offers))
+def find_record(db: Session, session_id: str) -> dict[str, Any] | None:
+    """What is told of a closed session; None, or nothing, once it has been erased."""
+    found = db.get(SessionRecord, session_id)
+    return found.record if found else None
 
 
 def extend(db: Session, held: Sequence[Owed], *, worker: str, until: datetime) -> None:

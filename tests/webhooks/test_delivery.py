@@ -14,7 +14,6 @@ from app.db.tables.accounts import Environment
 from app.mail.kinds import MailKind
 from app.webhooks import endpoints, service
 from app.webhooks.endpoints import EndpointDisabled
-from app.webhooks.kinds import Format
 from tests.support.receiver import Answer, Receiver
 from tests.webhooks.conftest import Post, link_created
 
@@ -342,12 +341,3 @@ async def test_the_log_is_kept_for_thirty_days_and_a_removed_endpoint_s_is_swept
         pass
     assert post.deliveries() == []
     assert endpoint.id not in post.database.read_sync(_everything)
-
-
-async def test_a_finished_session_in_the_other_vendor_s_envelope_goes_to_who_asked_for_that(
-    post: Post, receiver: Receiver
-) -> None:
-    made = post.add(receiver.url, format=Format.COMPATIBLE)
-    assert made.endpoint.types == ["session.completed"]
-    post.emit()
-    assert await post.deliver() == 0
