@@ -190,10 +190,10 @@ def read_text(path: str) -> str:
 def assignments(given: Sequence[str]) -> dict[str, str]:
     """`name=value` arguments; `name=@file` takes the value from a file, so that a secret is in no shell history."""
     found: dict[str, str] = {}
-    for text in given:
+    for number, text in enumerate(given, start=1):
         name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise click.UsageError(f"{clean(text)!r} is not of the form name=value.")
+        if not equals or not name:  # not quoted: it may be a secret whose name was forgotten
+            raise click.UsageError(f"Number {number} of the fields is not of the form name=value.")
         if name in found:
             raise click.UsageError(f"{name} is given twice.")
         found[name] = read_text(value[1:]).strip() if value.startswith("@") else value

@@ -119,3 +119,9 @@ def test_the_list_goes_on_where_it_ended(run: Run, office: Office) -> None:
     second = run("connections", "list", "--limit", "2", "--after", after)
     assert [line.split()[0] for line in second.out.splitlines()[1:]] == sorted(made)[2:]
     assert "More" not in second.err
+
+
+def test_a_secret_whose_name_was_forgotten_is_not_quoted(run: Run, app_id: str, office: Office) -> None:
+    ran = run("setup", "provider", app_id, "office", "office=main", KEY)
+    assert (ran.code, KEY in ran.err) == (2, False)
+    assert "Number 2 of the fields is not of the form name=value." in ran.err
