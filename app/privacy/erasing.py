@@ -7,7 +7,7 @@ delivered of them go. Done twice it changes nothing.
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import delete
@@ -30,12 +30,13 @@ from app.db.tables.verifications import Verification
 from app.db.tables.webhooks import WebhookAttempt, WebhookDelivery
 from app.flows import service as flows
 from app.privacy import finding
+from app.privacy.finding import MOST_NAMED
 from app.sessions import queries as sessions
 from app.sessions.recording import keep_record, world_of
 from app.webhooks import service as webhooks
 
 Counts = Counter[str]
-_MOST_NAMED: Final = 500  # in one statement
+ANSWERS_ARE_GONE: Final = timedelta(days=2)  # those kept for an `Idempotency-Key`: they live for one
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,12 @@ def erase_link(db: Session, link: CancelLink, measure: Measure) -> Counts:
     link.direct_customer = link.direct_subscriptions = None
     link.revoked_at = link.revoked_at or measure.now
     db.flush()
-    # The answer that is kept for an `Idempotency-Key` was written with the link, at the same moment.
-    answers = delete(IdempotencyRecord).where(
-        col(IdempotencyRecord.app_id) == link.app_id, col(IdempotencyRecord.created_at) == link.created_at
-    )
-    db.connection().execute(answers)
+    if measure.now - link.created_at < ANSWERS_ARE_GONE:
+        # The answer that is kept for an `Idempotency-Key` was written with the link, at the same moment.
+        answers = delete(IdempotencyRecord).where(
+            col(IdempotencyRecord.app_id) == link.app_id, col(IdempotencyRecord.created_at) == link.created_at
+        )
+        db.connection().execute(answers)
     counts["links"] += 1
     return counts
 
@@ -246,7 +248,7 @@ def _delete(db: Session, table: Any, column: Any, ids: Sequence[str]) -> int:
 
 
 def _bites(ids: Sequence[str]) -> list[Sequence[str]]:
-    return [ids[begin : begin + _MOST_NAMED] for begin in range(0, len(ids), _MOST_NAMED)]
+    return [ids[begin : begin + MOST_NAMED] for begin in range(0, len(ids), MOST_NAMED)]
 
 
 def _counted(name: str, count: int) -> Counts:

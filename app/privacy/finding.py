@@ -23,6 +23,7 @@ from app.db.tables.verifications import Verification
 from app.db.tables.webhooks import WebhookAttempt, WebhookDelivery
 
 LINK_TYPES: Final = "cancel_link."
+MOST_NAMED: Final = 500  # in one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ def list_nameless_sessions(db: Session, *, app_id: str, customer_id: str, limit:
             .where(
                 CancelSession.app_id == app_id,
                 CancelSession.customer_id == customer_id,
+                CancelSession.customer_id != NOBODY,
                 col(CancelSession.email_key).is_(None),
                 col(CancelSession.recipient_key).is_(None),
                 col(CancelSession.erased_at).is_(None),
@@ -117,6 +119,7 @@ def list_nameless_links(db: Session, *, app_id: str, customer_id: str, limit: in
             .where(
                 CancelLink.app_id == app_id,
                 CancelLink.customer_id == customer_id,
+                CancelLink.customer_id != NOBODY,  # what is erased is nobody's
                 col(CancelLink.email_key).is_(None),
                 ~_leads_somewhere(),
             )
@@ -236,7 +239,7 @@ def events_of_link(db: Session, link: CancelLink) -> list[EventRow]:
     """A link's events are in no session; each was written at a moment that the link or its session has too."""
     exchanged = db.exec(select(CancelSession.created_at).where(CancelSession.link_id == link.id)).all()
     moments = {link.created_at, link.exchanged_at, link.consumed_at, link.revoked_at, *exchanged}
-    found = _at(db, link.app_id, [moment for moment in moments if moment is not None])
+    found = _at(db, link.app_id, sorted(moment for moment in moments if moment is not None))
     return [e for e in found if e.type.startswith(LINK_TYPES) and e.data.get("linkId") == link.id]
 
 
@@ -246,14 +249,16 @@ def events_of_request(db: Session, request: CancellationRequest) -> list[EventRo
 
 
 def _at(db: Session, app_id: str, moments: Sequence[datetime]) -> list[EventRow]:
-    found = db.exec(
-        select(EventRow).where(
-            EventRow.app_id == app_id,
-            col(EventRow.created_at).in_(moments),
-            col(EventRow.session_id).is_(None),
+    found: list[EventRow] = []
+    for begin in range(0, len(moments), MOST_NAMED):
+        found += db.exec(
+            select(EventRow).where(
+                EventRow.app_id == app_id,
+                col(EventRow.created_at).in_(moments[begin : begin + MOST_NAMED]),
+                col(EventRow.session_id).is_(None),
+            )
         )
-    )
-    return list(found)
+    return found
 
 
 def deliveries_of(

@@ -55,6 +55,15 @@ PAGE = "app_id = 'a' AND (created_at, id) < ('2026', 'x') ORDER BY created_at DE
         "SELECT * FROM webhook_deliveries WHERE endpoint_id = 'e' AND event_id IN ('a', 'b')",
         "SELECT id FROM webhook_deliveries WHERE created_at < '2026' ORDER BY created_at LIMIT 9",
         "SELECT * FROM webhook_attempts WHERE delivery_id = 'd' ORDER BY tried_at LIMIT 9",
+        "SELECT * FROM cancel_sessions WHERE (email_key = 'k' OR recipient_key = 'k') AND app_id IN ('a', 'b')",
+        "SELECT * FROM cancel_links WHERE email_key = 'k' AND app_id IN ('a', 'b')",
+        "SELECT * FROM mails WHERE recipient_key = 'k' AND app_id IN ('a', 'b')",
+        "SELECT * FROM verifications WHERE address_key = 'k' AND app_id IN ('a', 'b')",
+        "SELECT * FROM cancellation_requests WHERE address_key = 'k' AND app_id IN ('a', 'b')",
+        "SELECT * FROM events WHERE app_id = 'a' AND created_at IN ('2026', '2027') AND session_id IS NULL",
+        "SELECT * FROM cancel_sessions WHERE app_id = 'a' AND created_at >= '2025' AND created_at <= '2026'"
+        " AND erased_at IS NULL ORDER BY created_at, id LIMIT 9",
+        "SELECT * FROM erasures WHERE organization_id = 'o' AND finished_at IS NULL",
     ],
 )
 @pytest.mark.parametrize(

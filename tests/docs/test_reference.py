@@ -170,6 +170,8 @@ def test_defaults_in_the_table_are_those_of_the_code() -> None:
 PUBLIC = {
     "litestar.dev",
     "www.standardwebhooks.com",
+    "modelcontextprotocol.io",
+    "hooks.slack.com",
     "api.paddle.com",
     "sandbox-api.paddle.com",
     "SUBDOMAIN.ebilling.maxio.com",
