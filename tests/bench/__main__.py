@@ -3,7 +3,7 @@
 import argparse
 import time
 
-from tests.bench import footprint, hanging, insights, paint, report, servers, weight
+from tests.bench import footprint, hanging, insights, paint, report, servers, webhooks, weight
 
 PARTS = {
     "ratios": servers.against_bare,
@@ -12,6 +12,7 @@ PARTS = {
     "weight": weight.weigh,
     "paint": paint.measure,
     "footprint": footprint.measure,
+    "webhooks": webhooks.measure,
     "insights": insights.measure,
 }
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from app.core import billing, direct, eligibility, facts, flow, limits, state
 from app.core.codes import success_bound
+from app.core.events import EventType
 from app.core.rules.operators import Op
 from app.flows.files import load_yaml
 from app.links import forms
@@ -25,6 +26,7 @@ README = pages.ROOT / "README.md"
 FLOWS = pages.ROOT / "docs" / "flows.md"
 INTEGRATION = pages.ROOT / "docs" / "integration.md"
 OPERATIONS = pages.ROOT / "docs" / "operations.md"
+WEBHOOKS = pages.ROOT / "docs" / "webhooks.md"
 EVERY_PAGE = pytest.mark.parametrize("page", pages.PAGES, ids=pages.name)
 
 MODELS = {
@@ -79,6 +81,7 @@ def test_reasons_are_those_of_the_code(reasons: type[StrEnum]) -> None:
         ("LinkState", set(links_service.LinkState)),
         ("Outcome", set(state.Outcome)),
         ("MailStatus", set(MailStatus)),
+        ("EventType", set(EventType)),
         (
             "SubscriptionStatus",
             {kind.model_fields["name"].default for kind in get_args(get_args(direct.SubscriptionStatus)[0])},
@@ -86,7 +89,7 @@ def test_reasons_are_those_of_the_code(reasons: type[StrEnum]) -> None:
     ],
 )
 def test_words_are_those_of_the_code(subject: str, expected: set[str]) -> None:
-    page = OPERATIONS if subject == "MailStatus" else INTEGRATION
+    page = {"MailStatus": OPERATIONS, "EventType": WEBHOOKS}.get(subject, INTEGRATION)
     assert set(pages.table(page, subject).names()) == expected
 
 
