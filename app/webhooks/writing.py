@@ -10,7 +10,10 @@ from sqlmodel import Session
 
 from app.db.database import Database
 
-MOST_IN_ONE: Final = 16  # a customer's write waits for one such transaction at most
+MOST_IN_ONE: Final = 16
+SIDE_BY_SIDE: Final = (
+    3  # on PostgreSQL; SQLite has one writer, and a customer waits for one transaction at most
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,12 +29,13 @@ class _Waiting:
 
 
 class Writer:
-    """Has one transaction under way at a time, however many runners there are."""
+    """Has a transaction or a few under way, however many runners there are."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: list[_Waiting] = []
-        self._flusher: asyncio.Task[None] | None = None
+        self._most = 1 if database.is_sqlite else SIDE_BY_SIDE
+        self._flushers: set[asyncio.Task[None]] = set()
 
     async def write(
         self, order: str, fn: Callable[Concatenate[Session, P], R], *args: P.args, **kwargs: P.kwargs
@@ -40,8 +44,8 @@ class Writer:
         lock the same rows lock them in the same order. What it raises reaches its caller alone."""
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(order, lambda db: fn(db, *args, **kwargs), done))
-        if self._flusher is None:
-            self._flusher = asyncio.create_task(self._flush())
+        if len(self._flushers) < self._most:
+            self._flushers.add(asyncio.create_task(self._flush()))
         return cast("R", await done)
 
     async def _flush(self) -> None:
@@ -49,8 +53,8 @@ class Writer:
             while self._waiting:
                 batch, self._waiting = self._waiting[:MOST_IN_ONE], self._waiting[MOST_IN_ONE:]
                 await self._write_all(sorted(batch, key=lambda one: one.order))
-        finally:
-            self._flusher = None
+        finally:  # in the same breath as the look that found nothing: what comes now finds room for another
+            self._flushers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _write_all(self, batch: Sequence[_Waiting]) -> None:
         try:

@@ -15,12 +15,15 @@ from app.adapters.billing.connection import Connection
 from app.adapters.billing.direct import DirectBilling
 from app.adapters.http import OutboundHttp, Resolver
 from app.adapters.standard_webhooks import new_secret
+from app.adapters.vault import Vault
 from app.connections import customer_data
 from app.connections.customer_data import Endpoint
 from app.core.billing import Cancel, ChangeRequest, ProviderUnavailable
 from app.core.errors import InvalidInput
 from app.db.database import Database
 from app.db.tables.webhooks import WebhookEndpoint
+from app.insights import slack
+from app.insights.slack import SlackPorts, SlackRefused
 from app.setup import service as setup
 from app.web.theme import parse_theme
 from app.webhooks.dispatching import Dispatcher
@@ -112,7 +115,7 @@ async def doors() -> AsyncIterator[Doors]:
 # --- What calls out: each of these tries a URL, and raises or fails in its own way -----------------------------------
 
 
-@pytest.fixture(params=["webhook", "customer data", "action URL", "customer look-up"])
+@pytest.fixture(params=["webhook", "customer data", "action URL", "customer look-up", "Slack"])
 def call(request: pytest.FixtureRequest, database: Database, clock: FakeClock) -> Call:
     async def webhook(http: OutboundHttp, url: str) -> None:
         post = Post(open_merchant(database, clock), http)
@@ -152,7 +155,20 @@ def call(request: pytest.FixtureRequest, database: Database, clock: FakeClock) -
         with pytest.raises(ProviderUnavailable):
             await _direct(http, clock, url).find_customers_by_email("ben@example.com")
 
-    callers = {"webhook": webhook, "customer data": ask, "action URL": act, "customer look-up": look_up}
+    async def tell_slack(http: OutboundHttp, url: str) -> None:
+        merchant = open_merchant(database, clock)
+        vault = Vault(merchant.settings.secrets)
+        merchant.change(slack_url_encrypted=vault.seal(url))
+        with pytest.raises(SlackRefused):
+            await slack.test(SlackPorts(database, clock, http, vault), app_id=merchant.app_id)
+
+    callers = {
+        "webhook": webhook,
+        "customer data": ask,
+        "action URL": act,
+        "customer look-up": look_up,
+        "Slack": tell_slack,
+    }
     return callers[request.param]
 
 
