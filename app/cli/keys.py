@@ -3,7 +3,8 @@
 import click
 
 from app.accounts import queries, service
-from app.cli.console import remark, say, table, workshop
+from app.cli.console import Workshop, remark, say, table, workshop
+from app.db.tables.accounts import ApiKey
 
 
 @click.group()
@@ -18,7 +19,7 @@ def keys() -> None:
     "--scope",
     "scopes",
     multiple=True,
-    type=click.Choice([*service.Scope]),
+    type=click.Choice([str(scope) for scope in service.Scope]),
     help="What a data key may do; may be given several times.  [default: "
     + ", ".join(service.DEFAULT_SCOPES)
     + "]",
@@ -48,10 +49,7 @@ def list_(app_id: str) -> None:
     """The environment's keys, oldest first, those for data last."""
     with workshop() as at:
         at.database.read_sync(service.get_environment, app_id)
-        found = [
-            *at.database.read_sync(queries.list_keys, app_id),
-            *at.database.read_sync(queries.list_keys, app_id, kind="data"),
-        ]
+        found = _keys_of(at, app_id)
     rows = [
         (
             key.id,
@@ -78,5 +76,16 @@ def revoke(app_id: str, key_id: str) -> None:
     with workshop() as at:
         at.database.read_sync(service.get_environment, app_id)
         at.database.write_sync(service.revoke_key, app_id=app_id, key_id=key_id, now=at.now)
-        left = [key for key in at.database.read_sync(queries.list_keys, app_id) if key.revoked_at is None]
+        there = _keys_of(at, app_id)
+    kind = next(key.kind for key in there if key.id == key_id)
+    left = [key for key in there if key.kind == kind and key.revoked_at is None]
     remark(f"{key_id} is revoked; {len(left)} active." if left else f"{key_id} is revoked; no key is left.")
+
+
+def _keys_of(at: Workshop, app_id: str) -> list[ApiKey]:
+    """Those that mint links, then those for data."""
+    return [
+        key
+        for kind in ("flow", "data")
+        for key in at.database.read_sync(queries.list_keys, app_id, kind=kind)
+    ]

@@ -140,7 +140,11 @@ def _success(success: Success, references: References) -> dict[str, Any]:
             "application/json": {
                 "schema": references[success.model, "serialization"],
                 "example": success.example,
-            }
+            },
+            **{
+                media_type: {"schema": {"type": "string"}, "example": example}
+                for media_type, example in success.also.items()
+            },
         },
     }
 

@@ -193,7 +193,7 @@ def _named(name: str) -> Markup:
     return Markup('<a href="#shape-{0}">{0}</a>').format(name) if name not in _INLINE else inline(f"`{name}`")
 
 
-_INLINE = frozenset({"LinkState"})
+_INLINE = frozenset({"LinkState", "Outcome", "OfferStatus"})
 
 
 def _resolved(schema: Schema, schemas: Schema) -> Schema:

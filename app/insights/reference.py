@@ -1,16 +1,27 @@
 """The Data API, described for the published document."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from app.accounts.service import Scope, ScopeMissing
 from app.core.errors import InvalidInput
 from app.core.session_record import ABANDON
 from app.core.state import Outcome
+from app.db.base import dump_json
 from app.insights import api
 from app.insights.aggregation import MAX_DIMENSIONS, MAX_ROWS, PRICE
 from app.insights.dimensions import DIMENSIONS
-from app.insights.filters import DEFAULT_LIMIT, FORMATS, MAX_LIMIT, MAX_SKIP, MAX_VALUE, OFFER_TYPES
+from app.insights.filters import (
+    DEFAULT_LIMIT,
+    FORMATS,
+    MAX_LIMIT,
+    MAX_SKIP,
+    MAX_VALUE,
+    MEDIA_TYPES,
+    OFFER_TYPES,
+)
 from app.insights.shapes import AggregationShape, RecordPage, UsageShape
+from app.insights.telling import SESSION_COLUMNS, csv_lines, flat_session
 from app.web.reference import ALWAYS, Operation, Parameter, Success, refusal
 
 TAG: Final = "Data"
@@ -224,6 +235,30 @@ _EXAMPLE: Final[dict[str, Any]] = {
     "closedAt": "2026-11-20T10:00:41Z",
     "updatedAt": "2026-11-20T10:00:41Z",
 }
+_COUNTED: Final[list[dict[str, Any]]] = [
+    {"month": "2026-10", "canceled": False, "count": 63},
+    {"month": "2026-10", "canceled": True, "count": 41},
+    {"month": "2026-11", "canceled": False, "count": 58},
+    {"month": "2026-11", "canceled": True, "count": 0},
+]
+_USED: Final[dict[str, Any]] = {
+    "day": "2026-11-20",
+    "keyId": "key_5d1c0f3a9e7b42d68c15f0aa",
+    "endpoint": "sessions",
+    "requests": 12,
+    "rows": 1200,
+}
+
+
+def _as_lines(
+    rows: Sequence[dict[str, Any]], names: Sequence[str], cells: Sequence[Sequence[Any]]
+) -> dict[str, str]:
+    """The same answer in the other formats."""
+    return {
+        MEDIA_TYPES["csv"]: csv_lines([names, *cells]),
+        MEDIA_TYPES["ndjson"]: "".join(f"{dump_json(row)}\n" for row in rows),
+    }
+
 
 OPERATIONS: Final = (
     Operation(
@@ -261,6 +296,7 @@ OPERATIONS: Final = (
             description="Records.",
             model=RecordPage,
             example={"data": [_EXAMPLE], "nextCursor": None},
+            also=_as_lines([_EXAMPLE], SESSION_COLUMNS, [flat_session(_EXAMPLE)]),
         ),
         refusals=_REFUSALS,
     ),
@@ -294,14 +330,8 @@ OPERATIONS: Final = (
             status=200,
             description="The rows: in the order of time, then the largest count first.",
             model=AggregationShape,
-            example={
-                "data": [
-                    {"month": "2026-10", "canceled": True, "count": 41},
-                    {"month": "2026-10", "canceled": False, "count": 63},
-                    {"month": "2026-11", "canceled": True, "count": 0},
-                    {"month": "2026-11", "canceled": False, "count": 58},
-                ]
-            },
+            example={"data": _COUNTED},
+            also=_as_lines(_COUNTED, tuple(_COUNTED[0]), [tuple(row.values()) for row in _COUNTED]),
         ),
         refusals=_REFUSALS,
     ),
@@ -320,17 +350,8 @@ OPERATIONS: Final = (
             status=200,
             description="The rows, oldest first.",
             model=UsageShape,
-            example={
-                "data": [
-                    {
-                        "day": "2026-11-20",
-                        "keyId": "key_5d1c0f3a9e7b42d68c15f0aa",
-                        "endpoint": "sessions",
-                        "requests": 12,
-                        "rows": 1200,
-                    }
-                ]
-            },
+            example={"data": [_USED]},
+            also=_as_lines([_USED], tuple(_USED), [tuple(_USED.values())]),
         ),
         refusals=_REFUSALS,
     ),

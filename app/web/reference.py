@@ -66,6 +66,7 @@ class Success:
     model: type[BaseModel]
     example: Mapping[str, Any]
     headers: Mapping[str, str] = field(default_factory=dict)  # name, and what it says
+    also: Mapping[str, str] = field(default_factory=dict)  # other types to ask for, each with an example
 
 
 @dataclass(frozen=True, slots=True)

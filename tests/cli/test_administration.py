@@ -62,6 +62,24 @@ def test_a_key_is_shown_once_and_can_be_revoked(run: Run, app_id: str) -> None:
     assert run("keys", "revoke", app_id, "key_none").errors == ["There is no such key in this environment."]
 
 
+def test_a_data_key_has_its_scopes_and_mints_nothing(run: Run, app_id: str) -> None:
+    made = run("keys", "create", app_id, "--data", "--scope", "sessions.read", "--scope", "dsr")
+    assert made.out.startswith("test_data_")
+    assert run("keys", "create", app_id, "--data").out.startswith("test_data_")
+    one, other = run("keys", "list", app_id).out.splitlines()[1:]
+    assert one.endswith("data: sessions.read, dsr")
+    assert other.endswith("data: sessions.read, usage.read, flows.read")
+    assert "no active API key" in run("links", "create", app_id, "cus_1").errors[0]
+    revoked = run("keys", "revoke", app_id, one.split()[0])
+    assert "1 active" in revoked.err
+
+
+def test_scopes_are_a_data_keys_alone_and_are_known(run: Run, app_id: str) -> None:
+    assert run("keys", "create", app_id, "--scope", "dsr").code == 2
+    assert run("keys", "create", app_id, "--data", "--scope", "everything").code == 2
+    assert "There is no key yet" in run("keys", "list", app_id).err
+
+
 def test_everything_that_can_be_set_is_shown(run: Run, app_id: str, database: Database) -> None:
     secret = new_secret()
     for command in (
