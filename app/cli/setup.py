@@ -378,7 +378,7 @@ def pause_reminder(app_id: str, days: int) -> None:
 @click.argument("app_id")
 @click.argument("days", type=int)
 def retention(app_id: str, days: int) -> None:
-    """After how many DAYS personal data of what is finished is forgotten: 0 to 3650, at first 400. 0: never.
+    """After how many DAYS personal data of what is finished is forgotten: 7 to 3650, at first 400. 0: never.
 
     Counts and outcomes stay. What waits for its end stays until then: a paid period that can be taken up again, a
     request that nobody has closed.

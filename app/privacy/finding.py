@@ -61,14 +61,31 @@ def app_ids_of(db: Session, organization_id: str) -> tuple[str, ...]:
 
 
 def list_sessions(db: Session, whose: Whose, *, limit: int) -> list[CancelSession]:
-    """Sessions whose customer, or whose proven address, has it; those with a change under way come last."""
-    is_theirs = (
-        or_(col(CancelSession.email_key) == whose.key, col(CancelSession.recipient_key) == whose.key),
-        col(CancelSession.app_id).in_(whose.app_ids),
+    """Sessions whose customer, whose proven address or whose request has it; of each, those with a change under way
+    come last."""
+    asked = (
+        select(CancellationRequest.session_id)
+        .where(CancellationRequest.address_key == whose.key, col(CancellationRequest.session_id).is_not(None))
+        .distinct()
     )
-    is_busy = is_changing()
-    statement = select(CancelSession).where(*is_theirs).order_by(is_busy, col(CancelSession.id))
-    return list(db.exec(statement.limit(limit)))
+    has_it = (
+        or_(col(CancelSession.email_key) == whose.key, col(CancelSession.recipient_key) == whose.key),
+        col(CancelSession.id).in_(asked),  # by itself: one index each
+    )
+    found: dict[str, CancelSession] = {}
+    for condition in has_it:
+        rows = db.exec(
+            select(CancelSession)
+            .where(
+                condition,
+                col(CancelSession.app_id).in_(whose.app_ids),
+                col(CancelSession.erased_at).is_(None),
+            )
+            .order_by(is_changing(), col(CancelSession.id))
+            .limit(limit)
+        )
+        found |= {row.id: row for row in rows}
+    return list(found.values())[:limit]
 
 
 def is_changing() -> ColumnElement[bool]:

@@ -14,16 +14,18 @@ from app.db.tables.accounts import Environment
 from app.settings import Network
 from app.setup.addresses import outbound_problem
 
-RETENTION_DAYS: Final = range(3_651)  # 0: for ever
+RETENTION_DAYS: Final = range(7, 3_651)  # at least as long as a webhook or a change may be on its way
 SLACK_HOSTS: Final = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
 
 
 def set_retention(db: Session, *, app_id: str, days: int) -> Environment:
     """After how many days the personal data of what is finished is forgotten; 0: never. Raises InvalidInput."""
     environment = accounts.get_environment(db, app_id)
-    if days not in RETENTION_DAYS:
-        last = RETENTION_DAYS.stop - 1
-        raise InvalidInput(fields=[FieldError("days", f"Must be from 0 to {last} days; 0 forgets nothing.")])
+    if days and days not in RETENTION_DAYS:
+        bounds = f"from {RETENTION_DAYS.start} to {RETENTION_DAYS.stop - 1}"
+        raise InvalidInput(
+            fields=[FieldError("days", f"Must be {bounds} days, or 0, which forgets nothing.")]
+        )
     environment.retention_days = days
     return environment
 

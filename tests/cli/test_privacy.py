@@ -42,9 +42,9 @@ def test_how_long_data_is_kept_is_set_and_shown(run: Run, app_id: str) -> None:
     assert "kept for 90 days" in run("setup", "show", app_id).out
     assert run("setup", "retention", app_id, "0").code == 0
     assert "kept for ever" in run("setup", "show", app_id).out
-    for wrong in ("-1", "3651"):
+    for wrong in ("-1", "6", "3651"):
         assert run("setup", "retention", app_id, "--", wrong).errors == [
-            "days: Must be from 0 to 3650 days; 0 forgets nothing."
+            "days: Must be from 7 to 3650 days, or 0, which forgets nothing."
         ]
 
 

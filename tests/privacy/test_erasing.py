@@ -1,17 +1,22 @@
 """Whoever asks to be forgotten is: no row names the address or repeats the answers. Nobody else is touched."""
 
+import asyncio
 from urllib.parse import urlsplit
 
 import pytest
 
+from app.adapters.vault import Vault
 from app.core.errors import InvalidInput
 from app.db.tables.outbox import OutboxJob
 from app.db.tables.privacy import Erasure
 from app.db.tables.receipts import Receipt
 from app.db.tables.records import SessionRecord
+from app.db.tables.webhooks import WebhookAttempt
+from app.manual import service as manual
 from app.privacy import service
 from app.receipts.address import path_of
 from tests.privacy.conftest import BEN, CHEN, Bureau, dump
+from tests.support.apps import OLD_SECRET, SECRET
 from tests.support.pages import Visitor
 
 pytestmark = pytest.mark.anyio
@@ -225,3 +230,67 @@ async def test_cut_short_it_goes_on_where_it_stands(bureau: Bureau, monkeypatch:
 
 def _about(dumped: str, traces: tuple[str, ...]) -> list[str]:
     return sorted(line for line in dumped.splitlines() if any(trace in line for trace in traces))
+
+
+async def test_a_session_whose_request_names_the_address_goes_too(bureau: Bureau) -> None:
+    bureau.desk.break_billing("read")  # billing does not say who it is
+    await bureau.begin(bureau.desk.visitor, "cus_ben", BENS_WORDS)
+    row = bureau.desk.session()
+    bureau.database.write_sync(
+        manual.record,
+        app_id=row.app_id,
+        session_id=row.id,
+        customer_id=row.customer_id,
+        subscription_id=None,
+        reasons=["no_billing"],
+        address=BEN,
+        now=bureau.desk.clock.now(),
+    )
+    proof = await bureau.erase(BEN)
+    assert (proof.counts["sessions"], proof.counts["requests"], proof.counts["openRequests"]) == (1, 1, 1)
+    assert not any(trace in dump(bureau.database) for trace in BENS)
+
+
+async def test_whoever_dies_over_it_leaves_it_to_the_worker(bureau: Bureau) -> None:
+    await bureau.walk_and_cancel(bureau.desk.visitor, "cus_ben", BENS_WORDS)
+    begun, job = bureau.database.write_sync(
+        service._begin,
+        bureau.ports(),
+        organization_id=bureau.organization_id,
+        email=BEN,
+        requested_by="cli",
+        now=bureau.desk.clock.now(),
+    )
+    assert job is not None
+    assert BEN not in begun.model_dump_json()
+    await bureau.work()
+    assert BENS_WORDS in dump(bureau.database), "the lease is still somebody's"
+    bureau.desk.clock.advance(seconds=31)
+    await bureau.work()
+    assert not any(trace in dump(bureau.database) for trace in BENS)
+    assert bureau.database.read_sync(
+        service.get, organization_id=bureau.organization_id, erasure_id=begun.id
+    ).finished_at
+
+
+async def test_a_change_of_secret_does_not_lose_whom_it_is_about(bureau: Bureau) -> None:
+    bureau.desk.break_billing("before_commit")
+    await bureau.walk_and_cancel(bureau.desk.visitor, "cus_ben", BENS_WORDS, is_done=False)
+    await bureau.erase(BEN)
+    assert bureau.database.write_sync(service.reseal, Vault([OLD_SECRET, SECRET])) == 1
+    (going_on,) = bureau.desk.all(Erasure)
+    assert Vault([OLD_SECRET]).open(going_on.address_encrypted or "") == BEN
+
+
+async def test_a_delivery_on_its_way_finds_its_rows_gone_and_says_nothing(bureau: Bureau) -> None:
+    bureau.listen()
+    await bureau.walk_and_cancel(bureau.desk.visitor, "cus_ben", BENS_WORDS)
+    bureau.receiver.on_message = None
+    bureau.receiver.hold()
+    working = asyncio.create_task(bureau.work())
+    await asyncio.to_thread(bureau.receiver.arrived.acquire)
+    await bureau.erase(BEN)
+    bureau.receiver.release()
+    await working
+    assert bureau.desk.all(WebhookAttempt) == []
+    assert not any(trace in dump(bureau.database) for trace in BENS)
