@@ -1,6 +1,7 @@
 """Days, weeks and months of a time zone, against the standard library asked instant by instant."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import get_args
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from app.core.time_buckets import (
     DAY_S,
+    Unit,
     chosen,
     count_units,
     label,
@@ -47,15 +49,15 @@ def test_a_zone_without_changes_has_one_offset() -> None:
     assert [one.seconds for one in offsets(ZoneInfo("Asia/Kathmandu"), EARLY, LATE)] == [20_700]
 
 
-@given(DATES, DATES, st.sampled_from(["day", "week", "month"]))
-def test_the_units_between_two_days_leave_no_gap(one: date, other: date, unit: str) -> None:
+@given(DATES, DATES, st.sampled_from(get_args(Unit)))
+def test_the_units_between_two_days_leave_no_gap(one: date, other: date, unit: Unit) -> None:
     first, last = min(one, other), max(one, other)
-    found = list(units_between(unit, first, last))  # type: ignore[arg-type]  # drawn from its values
-    assert len(found) == count_units(unit, first, last)  # type: ignore[arg-type]
+    found = list(units_between(unit, first, last))
+    assert len(found) == count_units(unit, first, last)
     assert found == sorted(set(found))
     assert found[0] <= first
     assert found[-1] <= last
-    labels = [label(unit, start) for start in found]  # type: ignore[arg-type]
+    labels = [label(unit, start) for start in found]
     assert len(set(labels)) == len(labels)
 
 
