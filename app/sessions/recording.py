@@ -1,5 +1,6 @@
 """Keeps the record of a session that has closed, in the transaction that closes or changes it."""
 
+import asyncio
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from app.adapters.clock import Clock
 from app.core.session_record import BuiltRecord, Closing, EffectResult, build_record
 from app.core.state import Outcome, SessionState
 from app.core.world import Walk, World, read_world
+from app.db import outbox
 from app.db.database import Database
 from app.db.outbox import Job
 from app.db.tables.accounts import Environment
@@ -21,7 +23,9 @@ from app.flows import service as flows
 from app.sessions import queries
 
 BACKFILL_JOB: Final = "session_records"  # the migration owes it
-BITE: Final = 200
+BITE: Final = 25  # sessions in one transaction
+STINT_S: Final = 60.0  # well within a job's deadline
+PAUSE_S: Final = 0.005
 
 _TABLE: Final = SessionRecord.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _KEPT: Final = frozenset({"session_id", "app_id"})
@@ -38,21 +42,32 @@ def world_of(row: CancelSession) -> World:
     return read_world(row.snapshot) if row.snapshot else World(mode=row.mode, locale=row.locale)
 
 
-async def backfill(database: Database, clock: Clock, job: Job) -> None:
-    """The records of the sessions that were closed before there were any, in bites that hold nobody up. One that was
-    cut short begins anew, past what it has made."""
-    after = ""
-    while True:
-        last = await database.write(_backfill, after=after, now=clock.now())
-        if last is None:
-            return
+async def backfill(
+    database: Database, clock: Clock, job: Job, *, bite: int = BITE, stint_s: float = STINT_S
+) -> None:
+    """The records of the sessions that were closed before there were any, in bites that hold nobody up.
+
+    After a stint the rest is owed as a job of its own, which knows how far this one came; one that was cut short begins
+    where it began, past what it has made.
+    """
+    loop = asyncio.get_running_loop()
+    until, after = loop.time() + stint_s, str(job.payload.get("after", ""))
+    while (last := await database.write(_backfill, after=after, limit=bite, now=clock.now())) is not None:
         after = last
+        if loop.time() >= until:
+            await database.write(_owe_rest, after=after, now=clock.now())
+            return
+        await asyncio.sleep(PAUSE_S)  # whoever waits to write goes first
 
 
-def _backfill(db: Session, *, after: str, now: datetime) -> str | None:
+def _owe_rest(db: Session, *, after: str, now: datetime) -> None:
+    outbox.enqueue(db, kind=BACKFILL_JOB, subject_id=after, due_at=now, payload={"after": after})
+
+
+def _backfill(db: Session, *, after: str, limit: int, now: datetime) -> str | None:
     """The next bite in the order of ids; the last id of it, or None where there is none."""
     ids = db.exec(
-        select(CancelSession.id).where(CancelSession.id > after).order_by(col(CancelSession.id)).limit(BITE)
+        select(CancelSession.id).where(CancelSession.id > after).order_by(col(CancelSession.id)).limit(limit)
     ).all()
     if not ids:
         return None

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 from alembic import command
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, delete, event
 
 from app.db.migrate import alembic_config
+from app.db.outbox import Job
 from app.db.tables.outbox import OutboxJob
 from app.db.tables.records import SessionRecord
 from app.insights.shapes import RecordShape
@@ -192,6 +193,20 @@ async def test_sessions_from_before_there_were_records_get_theirs(desk: Desk) ->
     after = {one.session_id: (one.record, one.outcome) for one in desk.all(SessionRecord)}
     assert after == before
     assert all(job.kind != recording.BACKFILL_JOB for job in desk.all(OutboxJob))
+
+
+async def test_old_sessions_get_their_records_bite_by_bite_and_stint_by_stint(desk: Desk) -> None:
+    for customer in ("cus_ben", "cus_ada", "cus_dana"):
+        await desk.visitor.submit(await desk.at_confirm(customer), "Keep my subscription")
+    await desk.database.write(lambda db: db.connection().execute(delete(SessionRecord)))
+    job = Job("job_1", recording.BACKFILL_JOB, "", {}, 1)
+    for number in range(3):
+        await recording.backfill(desk.database, desk.clock, job, bite=1, stint_s=0)
+        assert len(desk.all(SessionRecord)) == number + 1
+        (owed,) = (one for one in desk.all(OutboxJob) if one.payload.get("after", "") > job.subject_id)
+        job = Job(owed.id, owed.kind, owed.subject_id, owed.payload, 1)
+    await recording.backfill(desk.database, desk.clock, job, bite=1, stint_s=0)
+    assert {one.customer_id for one in desk.all(SessionRecord)} == {"cus_ben", "cus_ada", "cus_dana"}
 
 
 async def test_a_customers_step_costs_no_look_at_effects_where_there_are_none(desk: Desk) -> None:
