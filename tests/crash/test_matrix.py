@@ -33,9 +33,7 @@ OF_THE_DEMO: tuple[Case, ...] = (
     ("sqlite", "demo", CANCEL, KILLED_UNANSWERED),
     ("sqlite", "demo", CANCEL, KILLED_UNVERIFIED),
     ("sqlite", "demo", DISCOUNT, KILLED_UNDER_WAY),
-    ("sqlite", "demo", DISCOUNT, KILLED_UNANSWERED),
     ("sqlite", "demo", PAUSE, KILLED_UNANSWERED),
-    ("sqlite", "demo", PAUSE, KILLED_UNVERIFIED),
     ("sqlite", "demo", DISCOUNT, LATE),
     ("sqlite", "direct", CANCEL, KILLED_UNANSWERED),
     ("sqlite", "direct", DISCOUNT, KILLED_BEFORE),
@@ -50,7 +48,7 @@ OF_THE_DEMO: tuple[Case, ...] = (
 )
 OF_A_VENDOR = (
     (CANCEL, KILLED_UNANSWERED),
-    (DISCOUNT, KILLED_UNANSWERED),
+    (DISCOUNT, DROPPED_UNANSWERED),
     (DISCOUNT, STALER),
     (PAUSE, DROPPED_UNANSWERED),
 )
