@@ -29,7 +29,7 @@ from app.core.billing import (
     is_in_place,
 )
 from app.core.calendar import add_days, add_months
-from app.core.direct import Active, DirectPrice
+from app.core.direct import Active, DirectPrice, DirectSubscription
 from app.core.eligibility import ManualReason, automation_blockers
 from app.core.errors import InvalidInput
 from app.core.facts import History
@@ -77,7 +77,7 @@ class ChargebeeWorld(SimulatedWorld):
         """What was sent to change something; estimates change nothing."""
         return [path for method, path in self.simulator.log if method == "POST" and "estimate" not in path]
 
-    async def seen(self, subscription_id: str = BENS, customer_id: str = BEN):  # type: ignore[no-untyped-def]
+    async def seen(self, subscription_id: str = BENS, customer_id: str = BEN) -> DirectSubscription:
         found = await self.provider.find_subscription(customer_id, subscription_id)
         assert found is not None
         return found
@@ -94,8 +94,8 @@ class ChargebeeWorld(SimulatedWorld):
 
     def skip_one_then(self, kind: str, point: str) -> None:
         """Let the second write fail."""
-        self.simulator.faults.plan(Planned(point, "slow", seconds=0))  # type: ignore[arg-type]
-        self.simulator.faults.plan(Planned(point, kind))  # type: ignore[arg-type]
+        self.simulator.faults.plan(Planned(point, "slow", seconds=0))  # type: ignore[arg-type] - a plain text
+        self.simulator.faults.plan(Planned(point, kind))  # type: ignore[arg-type] - a plain text
 
 
 @pytest.fixture

@@ -630,7 +630,7 @@ async def test_four_calls_at_once_are_made_and_no_more(world: MaxioWorld) -> Non
         under_way[0] -= 1
         return answer
 
-    world.simulator._vendors_answer = instead  # type: ignore[method-assign]
+    world.simulator._vendors_answer = instead  # type: ignore[method-assign] - another answer
     assert len(await world.provider.list_subscriptions(world.id_of("cus_many"))) == 20
     assert under_way[1] == 4
 

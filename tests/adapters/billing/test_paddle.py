@@ -90,7 +90,7 @@ class PaddleWorld(SimulatedWorld):
         async def instead(ask: Any) -> Answer:
             return answer if ask.method == method and ask.path.endswith(ending) else await real(ask)
 
-        self.simulator._vendors_answer = instead  # type: ignore[method-assign]
+        self.simulator._vendors_answer = instead  # type: ignore[method-assign] - another answer
 
 
 @pytest.fixture
