@@ -1,6 +1,6 @@
 """What was promised to a customer, held against what the provider has now. Pure; names differences, mends nothing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -48,15 +48,20 @@ class Drift(StrEnum):
     NO_DISCOUNT = "no_discount", "A discount was promised that is not at work."
     OTHER_PLAN = "other_plan", "It was moved to another plan, and has a different one now."
     SHORTER_TRIAL = "shorter_trial", "The trial was to last longer than it does."
+    MADE_AFTER_ALL = (
+        "made_after_all",
+        "It was given up because billing did not answer, and was made all the same.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A change that was carried out, and when."""
+    """A change that was carried out, and when. One that `is_doubtful` was sent and then given up unanswered."""
 
     effect_id: str
     change: Change
     applied_at: datetime
+    is_doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +87,30 @@ def differences(
 ) -> list[Difference]:
     """Everything that is not as the last change of each kind left it; `promises` are one subscription's, in any order.
 
-    What time has settled by itself is no difference: a discount that is used up, a pause or trial that has ended.
+    Of an offer that was given up, whether it was made all the same: the customer was told that it was not. What time has
+    settled by itself is no difference: a discount that is used up, a pause or trial that has ended.
     """
-    if not promises:
+    kept = sorted((one for one in promises if not one.is_doubtful), key=lambda one: one.applied_at)
+    standing = {_KIND[type(promise.change)]: promise for promise in kept}
+    given_up = [
+        Difference(promise.effect_id, Drift.MADE_AFTER_ALL)
+        for promise in promises
+        if promise.is_doubtful and _is_made_after_all(promise, standing, subscription, now)
+    ]
+    return given_up + _of_kept(kept, standing, subscription, now)
+
+
+def _of_kept(
+    kept: Sequence[Promise],
+    standing: Mapping[str, Promise],
+    subscription: DirectSubscription | None,
+    now: datetime,
+) -> list[Difference]:
+    if not kept:
         return []
-    latest = max(promises, key=lambda promise: promise.applied_at)
+    latest = kept[-1]
     if subscription is None:
         return [Difference(latest.effect_id, Drift.SUBSCRIPTION_GONE)]
-    standing = {
-        _KIND[type(promise.change)]: promise
-        for promise in sorted(promises, key=lambda promise: promise.applied_at)
-    }
     if isinstance(subscription.status, Canceled):
         ended = standing.get("end")
         is_ours = ended is not None and isinstance(ended.change, Cancel)
@@ -102,6 +120,17 @@ def differences(
         for promise in standing.values()
         for drift in _drifts(promise, subscription, now)
     ]
+
+
+def _is_made_after_all(
+    promise: Promise, standing: Mapping[str, Promise], subscription: DirectSubscription | None, now: datetime
+) -> bool:
+    """Only of an offer: a cancellation that was given up went to a person, who may have carried it out."""
+    if subscription is None or not isinstance(promise.change, Discount | Pause | PlanChange | TrialExtension):
+        return False
+    later = standing.get(_KIND[type(promise.change)])
+    is_superseded = later is not None and later.applied_at >= promise.applied_at
+    return not is_superseded and is_in_place(promise.change, subscription, now)
 
 
 def _drifts(promise: Promise, subscription: DirectSubscription, now: datetime) -> Iterator[Drift]:

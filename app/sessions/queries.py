@@ -353,15 +353,16 @@ def list_changes_of(db: Session, *, app_id: str, customer_id: str, subscription_
 
 
 def list_promised(
-    db: Session, *, app_id: str, since: datetime, after: tuple[str, str], limit: int
+    db: Session, *, app_id: str, since: datetime, after: tuple[str, str], doubtful: Sequence[str], limit: int
 ) -> list[tuple[str, str]]:
-    """Customer and subscription of each that was changed since then, those behind `after` in their own order."""
+    """Customer and subscription of each that was changed since then, or perhaps was: by one of the reasons `doubtful`
+    for giving up. Those behind `after`, in their own order."""
     whose = (Effect.customer_id, col(Effect.subscription_id))
     statement = (
         select(*whose)
         .where(
             Effect.app_id == app_id,
-            Effect.status == "applied",
+            or_(col(Effect.status) == "applied", col(Effect.failed_reason).in_(doubtful)),
             Effect.requested_at >= since,
             col(Effect.subscription_id).is_not(None),
             tuple_(*whose) > after,

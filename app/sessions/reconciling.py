@@ -22,13 +22,14 @@ from app.core.world import read_world
 from app.db import outbox
 from app.db.tables.accounts import Environment
 from app.db.tables.effects import Effect
-from app.sessions import queries
+from app.sessions import queries, settling
 from app.sessions.ports import SessionPorts
 from app.sessions.records import EFFECT_JOB, record
 from app.sessions.service import is_over, standing_of
 
 MOST_AT_ONCE: Final = 20  # subscriptions of one webhook
 PAGE: Final = 100
+DOUBTFUL: Final = (settling.TOO_LATE, settling.NOT_VERIFIED)  # given up, and perhaps made all the same
 MOST_TRIES: Final = (
     150  # about a day; what a webhook told is old news by then, and sessions read for themselves
 )
@@ -209,7 +210,12 @@ def _promised(
     db: Session, app_id: str, since: datetime, after: Known
 ) -> list[tuple[Known, tuple[Promise, ...]]]:
     pairs = queries.list_promised(
-        db, app_id=app_id, since=since, after=(after.customer_id, after.subscription_id), limit=PAGE
+        db,
+        app_id=app_id,
+        since=since,
+        after=(after.customer_id, after.subscription_id),
+        doubtful=DOUBTFUL,
+        limit=PAGE,
     )
     found = []
     for customer_id, subscription_id in pairs:
@@ -217,7 +223,8 @@ def _promised(
             db, app_id=app_id, customer_id=customer_id, subscription_id=subscription_id
         )
         recent = [effect for effect in effects if effect.requested_at >= since]
-        found.append((Known(customer_id, subscription_id), tuple(_promises(recent))))
+        promises = (*_promises(recent), *_given_up(recent))
+        found.append((Known(customer_id, subscription_id), promises))
     return found
 
 
@@ -225,3 +232,10 @@ def _promises(effects: Sequence[Effect]) -> Iterator[Promise]:
     for effect in effects:
         if effect.status == "applied" and effect.applied_at is not None:
             yield Promise(effect.id, parse_change(effect.change), effect.applied_at)
+
+
+def _given_up(effects: Sequence[Effect]) -> Iterator[Promise]:
+    """What was sent, and then given up without knowing what became of it."""
+    for effect in effects:
+        if effect.failed_reason in DOUBTFUL and effect.attempts > 0:
+            yield Promise(effect.id, parse_change(effect.change), effect.requested_at, is_doubtful=True)

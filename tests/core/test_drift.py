@@ -126,3 +126,23 @@ def test_nothing_promised_is_nothing_to_find() -> None:
 
 def test_every_difference_is_said_in_a_sentence() -> None:
     assert all(drift.sentence.endswith(".") for drift in Drift)
+
+
+def test_an_offer_that_was_given_up_and_made_all_the_same_is_said() -> None:
+    given_up = Promise("eff_1", IS_HALF, YESTERDAY, is_doubtful=True)
+    assert differences([given_up], subscription(discounts=[HALF]), NOW) == [
+        Difference("eff_1", Drift.MADE_AFTER_ALL)
+    ]
+    assert differences([given_up], subscription(), NOW) == []
+    assert differences([given_up], None, NOW) == []
+
+
+def test_a_cancellation_that_was_given_up_is_for_the_person_it_went_to() -> None:
+    given_up = Promise("eff_1", Cancel(timing="period_end", at=END), YESTERDAY, is_doubtful=True)
+    assert differences([given_up], subscription(end="2026-12-01"), NOW) == []
+
+
+def test_what_was_asked_for_anew_and_made_explains_what_was_given_up() -> None:
+    given_up = Promise("eff_1", IS_HALF, YESTERDAY, is_doubtful=True)
+    made = Promise("eff_2", IS_HALF, NOW)
+    assert differences([given_up, made], subscription(discounts=[HALF]), NOW) == []

@@ -192,3 +192,17 @@ async def test_billing_of_ones_own_cannot_be_asked_and_nothing_is_said_to_be_gon
     assert desk.effects()[0].ended_at is None
     with pytest.raises(CannotBeAsked):
         await compared(desk)
+
+
+async def test_an_offer_given_up_after_three_days_that_was_made_all_the_same_is_listed(desk: Desk) -> None:
+    page = await desk.at_offer("price")
+    desk.break_billing("after_commit", times=1, kind="drop")
+    await press(desk.visitor, page, "accept")
+    desk.break_billing("read")
+    desk.clock.advance(days=4)
+    await desk.worker().drain()
+    (effect,) = desk.effects()
+    assert effect.status == "failed"
+    desk.faults.clear()
+    desk.clock.advance(hours=1)
+    assert await compared(desk) == [("sub_ben_pro", [Drift.MADE_AFTER_ALL], None)]
