@@ -87,8 +87,8 @@ def differences(
 ) -> list[Difference]:
     """Everything that is not as the last change of each kind left it; `promises` are one subscription's, in any order.
 
-    Of an offer that was given up, whether it was made all the same: the customer was told that it was not. What time has
-    settled by itself is no difference: a discount that is used up, a pause or trial that has ended.
+    Of an offer that was given up, whether it was made all the same: the customer was told that it was not. What time
+    has settled by itself is no difference: a discount that is used up, a pause or trial that has ended.
     """
     kept = sorted((one for one in promises if not one.is_doubtful), key=lambda one: one.applied_at)
     standing = {_KIND[type(promise.change)]: promise for promise in kept}
