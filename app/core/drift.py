@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Final, Self, assert_never
+from typing import Final, assert_never
 
 from app.core.billing import (
     DATE_TOLERANCE,
@@ -20,18 +19,11 @@ from app.core.billing import (
 )
 from app.core.calendar import add_months
 from app.core.direct import Canceled, DirectSubscription, Paused, Period
+from app.core.reasons import NamedReason
 
 
-class Drift(StrEnum):
-    """One way in which the provider no longer shows what was promised; its sentence is for the merchant."""
-
-    sentence: str
-
-    def __new__(cls, value: str, sentence: str) -> Self:
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.sentence = sentence
-        return member
+class Drift(NamedReason):
+    """One way in which the provider no longer shows what was promised."""
 
     SUBSCRIPTION_GONE = (
         "subscription_gone",

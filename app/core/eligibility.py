@@ -7,8 +7,7 @@ Pure. Asked when an offer is about to be shown and again right before it is appl
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Final, Self
+from typing import Final
 
 from app.core.billing import DATE_TOLERANCE, Capability, Catalog
 from app.core.calendar import add_days
@@ -34,6 +33,7 @@ from app.core.flow import (
     TrialExtensionOffer,
 )
 from app.core.offers import ShownOffer
+from app.core.reasons import NamedReason
 from app.core.renewals import is_monthly, is_paid_ahead, next_renewal, price_at
 from app.core.terms import coupon_of, discount_change, fitting_plans, is_refused, preview_of, saves
 
@@ -49,19 +49,7 @@ TRIAL_NOTICE: Final = timedelta(hours=24)
 LONGEST_TRIAL_DAYS: Final = 730
 
 
-class _Named(StrEnum):
-    """A reason: its value goes to records, its sentence to the merchant."""
-
-    sentence: str
-
-    def __new__(cls, value: str, sentence: str) -> Self:
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.sentence = sentence
-        return member
-
-
-class Blocker(_Named):
+class Blocker(NamedReason):
     """Why an offer is not made to a customer. It is then left out, never shown greyed out."""
 
     NOT_SUPPORTED = "not_supported", "The billing provider cannot make this change."
@@ -118,7 +106,7 @@ class Blocker(_Named):
     )
 
 
-class ManualReason(_Named):
+class ManualReason(NamedReason):
     """Why a cancellation is recorded as a request for a person, instead of being carried out at once."""
 
     UNPAID = (
