@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from sqlmodel import Session
@@ -26,6 +26,9 @@ MAX_DIMENSIONS: Final = 4
 MAX_ROWS: Final = 10_000
 PRICE: Final = "subscriptionPrice"
 CURRENCY: Final = "sessionCurrency"
+
+# Near the end of the calendar there is no day after the last one, and in some zones no such day at all.
+LAST_END: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 Key = tuple[Any, ...]
 
@@ -134,6 +137,8 @@ def _days(db: Session, app_id: str, query: AggregationQuery) -> tuple[date, date
     """The first and the last day of the series: as asked for, else those that have a session."""
     selection, zone = query.selection, query.selection.zone
     start, end = selection.start, selection.end
+    if end is not None and end > LAST_END:
+        raise InvalidInput(fields=[FieldError("endDate", "Must be before the year 9999 for this breakdown.")])
     if start is None or end is None:
         found = queries.find_span(db, app_id=app_id, selection=selection)
         if found is None:

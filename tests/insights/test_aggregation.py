@@ -166,6 +166,18 @@ async def test_what_is_wrong_is_named(stocked: Reports) -> None:
         assert [error["field"] for error in answer.json()["errors"]] == [name], value
 
 
+async def test_a_series_at_the_end_of_the_calendar_is_refused(reports: Reports) -> None:
+    for end, zone in (
+        ("9999-12-30", "UTC"),
+        ("9999-12-31T23:59:59Z", "UTC"),
+        ("9999-12-31T12:00:00Z", "Pacific/Kiritimati"),
+    ):
+        span = [("startDate", "9990-01-01"), ("endDate", end), ("timeZone", zone)]
+        answer = await reports.ask("session-aggregation", [("breakdown", "month"), *span], status=422)
+        assert [error["field"] for error in answer.json()["errors"]] == ["endDate"]
+        assert (await reports.counts(*span)) == [{"count": 0}]
+
+
 async def test_an_answer_has_no_more_than_ten_thousand_rows(stocked: Reports) -> None:
     span = [("startDate", "1990-01-01"), ("endDate", "2030-01-01")]
     answer = await stocked.ask("session-aggregation", [("breakdown", "day"), *span], status=422)
