@@ -37,8 +37,8 @@ SESSION_COLUMNS: Final = (
     *LISTS,
 )
 
-# A spreadsheet takes what begins so for a formula, and runs it.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet takes what begins so for a formula, and runs it; some take full-width marks for the plain ones.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", *"\uff1d\uff0b\uff0d\uff20")
 
 
 def session_texts(records: Iterable[str], *, has_pii: bool) -> list[str]:

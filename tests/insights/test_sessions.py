@@ -14,7 +14,7 @@ from sqlalchemy import text
 from app.accounts.service import Scope
 from app.insights import api
 from app.insights.filters import FILTERS
-from app.insights.telling import SESSION_COLUMNS
+from app.insights.telling import SESSION_COLUMNS, csv_lines
 from tests.insights.conftest import Reports
 
 BOTH = (("bounced", "true"), ("bounced", "false"))
@@ -211,6 +211,13 @@ async def test_no_cell_is_a_formula(reports: Reports) -> None:
     answer = await reports.ask("sessions", [("format", "csv")])
     (found,) = csv.DictReader(io.StringIO(answer.text, newline=""))
     assert found["feedback"].startswith("'=HYPERLINK")
+
+
+def test_no_text_that_a_spreadsheet_runs_is_written_as_it_is() -> None:
+    for mark in ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"):
+        ((cell,),) = csv.reader(io.StringIO(csv_lines([[f"{mark}1+1"]]), newline=""))
+        assert cell == f"'{mark}1+1"
+    assert csv_lines([[-5, "a=b"]]) == "-5,a=b\r\n"
 
 
 # --- Personal data --------------------------------------------------------------------------------
