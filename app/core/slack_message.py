@@ -73,12 +73,12 @@ def compose(word: Word) -> dict[str, Any]:
         {"type": "header", "text": {"type": "plain_text", "text": f"{icon} {title}", "emoji": True}}
     ]
     if fields:
-        told = [{"type": "mrkdwn", "text": f"*{name}*\n{escape(value)}"} for name, value in fields]
+        told = [_marked(f"*{name}*\n{escape(value)}") for name, value in fields]
         blocks.append({"type": "section", "fields": told})
     for words in word.said:
         quoted = {"type": "plain_text", "text": f"“{_short(words, MOST_WORDS)}”", "emoji": False}
         blocks.append({"type": "section", "text": quoted})
-    blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": _context(word)}]})
+    blocks.append({"type": "context", "elements": [_marked(_context(word))]})
     summary = [title, *(value for name, value in fields if name in ("Plan", "Reason"))]
     return {
         "text": escape(" · ".join(summary)),
@@ -99,6 +99,11 @@ def escape(text: str) -> str:
     one_line = " ".join(_short(text, _MOST_FIELD).split())
     plain = one_line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _EDGE.sub(lambda found: f"{_ZERO_WIDTH}{found[0]}", plain)
+
+
+def _marked(text: str) -> dict[str, Any]:
+    """Markup of ours around escaped text. Verbatim: else Slack makes a link of whatever looks like one."""
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
 def _worth(outcome: Outcome) -> str:

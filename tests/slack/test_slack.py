@@ -209,6 +209,19 @@ def test_nothing_in_a_field_is_markup(typed: str) -> None:
     assert not re.search(r"(?:^|\s)[*_~`]\S", escaped)
 
 
+def test_what_looks_like_an_address_or_a_channel_becomes_no_link() -> None:
+    body = compose(replace(WORD, customer_id="www.evil.example", reason="#general"))
+    marked = [
+        part
+        for block in body["blocks"]
+        for part in (*block.get("fields", ()), *block.get("elements", ()))
+        if part["type"] == "mrkdwn"
+    ]
+    assert any("www.evil.example" in part["text"] for part in marked)
+    assert any("#general" in part["text"] for part in marked)
+    assert all(part["verbatim"] is True for part in marked)
+
+
 def test_an_id_can_still_be_copied() -> None:
     assert escape("price_pro_monthly") == "price_pro_monthly"
 
