@@ -146,9 +146,16 @@ def delete_events(db: Session, event_ids: Sequence[str]) -> Counts:
     """Events, what endpoints are owed of them, and what was kept of each try."""
     counts: Counts = Counter()
     for some in _bites(event_ids):
-        deliveries = list(
-            db.exec(select(WebhookDelivery.id).where(col(WebhookDelivery.event_id).in_(some))).all()
+        # Held first: whoever writes down a try that has just ended does it before us, or finds no delivery any more.
+        owed = (
+            select(WebhookDelivery.id)
+            .where(col(WebhookDelivery.event_id).in_(some))
+            .order_by(
+                col(WebhookDelivery.endpoint_id), col(WebhookDelivery.id)
+            )  # as app/webhooks/writing.py does
+            .with_for_update()
         )
+        deliveries = list(db.exec(owed).all())
         _delete(db, WebhookAttempt, col(WebhookAttempt.delivery_id), deliveries)
         counts += _counted("deliveries", _delete(db, WebhookDelivery, col(WebhookDelivery.id), deliveries))
         counts += _counted("events", _delete(db, EventRow, col(EventRow.id), some))

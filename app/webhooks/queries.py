@@ -401,7 +401,8 @@ def delete_removed(db: Session, *, limit: int) -> int:
 
 
 def _delete_deliveries(db: Session, which: Any) -> int:
-    ids = list(db.connection().execute(which).scalars())
+    # One that somebody is writing a try of is left for the next bite.
+    ids = list(db.connection().execute(which.with_for_update(skip_locked=True)).scalars())
     if ids:
         db.connection().execute(delete(WebhookAttempt).where(col(WebhookAttempt.delivery_id).in_(ids)))
         db.connection().execute(delete(_Delivery).where(col(_Delivery.id).in_(ids)))

@@ -1,9 +1,13 @@
 """Whoever asks to be forgotten is: no row names the address or repeats the answers. Nobody else is touched."""
 
 import asyncio
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import OperationalError
+from sqlmodel import Session
 
 from app.adapters.vault import Vault
 from app.core.errors import InvalidInput
@@ -11,10 +15,12 @@ from app.db.tables.outbox import OutboxJob
 from app.db.tables.privacy import Erasure
 from app.db.tables.receipts import Receipt
 from app.db.tables.records import SessionRecord
-from app.db.tables.webhooks import WebhookAttempt
+from app.db.tables.webhooks import WebhookAttempt, WebhookDelivery
 from app.manual import service as manual
 from app.privacy import service
 from app.receipts.address import path_of
+from app.webhooks import queries, settling
+from app.webhooks.sending import Tried
 from tests.privacy.conftest import BEN, CHEN, Bureau, dump
 from tests.support.apps import OLD_SECRET, SECRET
 from tests.support.pages import Visitor
@@ -293,4 +299,36 @@ async def test_a_delivery_on_its_way_finds_its_rows_gone_and_says_nothing(bureau
     bureau.receiver.release()
     await working
     assert bureau.desk.all(WebhookAttempt) == []
+    assert not any(trace in dump(bureau.database) for trace in BENS)
+
+
+async def test_a_try_that_ends_in_the_middle_of_it_does_not_spoil_it(bureau: Bureau) -> None:
+    bureau.listen()
+    await bureau.walk_and_cancel(bureau.desk.visitor, "cus_ben", BENS_WORDS)
+    now, endpoint_id = bureau.desk.clock.now(), bureau.desk.all(WebhookDelivery)[0].endpoint_id
+    lease = timedelta(minutes=1)
+    held = bureau.database.write_sync(
+        queries.claim, endpoint_id, worker="another", now=now, lease=lease, limit=50
+    )
+    tried = Tried(now, 5, bureau.receiver.url, {}, status=200)
+    met = list[BaseException | None]()
+
+    def settle(db: Session) -> None:
+        db.connection().execute(text("SET LOCAL lock_timeout = '300ms'"))
+        for owed in held:
+            settling.settle(db, bureau.desk.ports.vault, owed, tried, worker="another", now=now, chance=0.0)
+
+    def after_attempts(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        # SQLite has one writer: nobody can come in between.
+        if statement.startswith("DELETE FROM webhook_attempts") and not met and not bureau.database.is_sqlite:
+            met.append(None)
+            met[0] = bureau.database._submit_write(settle).exception()
+
+    event.listen(Engine, "after_cursor_execute", after_attempts)
+    try:
+        proof = await bureau.erase(BEN)
+    finally:
+        event.remove(Engine, "after_cursor_execute", after_attempts)
+    assert proof.finished_at is not None
+    assert bureau.database.is_sqlite or isinstance(met[0], OperationalError)  # it had to wait
     assert not any(trace in dump(bureau.database) for trace in BENS)
