@@ -115,11 +115,14 @@ def note_success(db: Session, endpoint_id: str, *, now: datetime, unless_since: 
 
 
 def hold_endpoint(db: Session, endpoint_id: str) -> WebhookEndpoint | None:
-    """To be changed, whosesoever it is; None once it was removed."""
+    """To be changed, whosesoever it is; None once it was removed.
+
+    Its key is not: whoever writes down that it is owed something refers to it, and does not wait.
+    """
     return db.exec(
         select(_Endpoint)
         .where(_Endpoint.id == endpoint_id, col(_Endpoint.removed_at).is_(None))
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).first()
 

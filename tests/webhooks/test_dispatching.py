@@ -6,16 +6,17 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 from sqlmodel import Session
 
 from app.db.base import new_id
 from app.db.database import Database
 from app.db.tables.webhooks import WebhookEndpoint
-from app.webhooks import queries
+from app.webhooks import queries, service
 from app.webhooks.dispatching import AT_ONCE, HEALTHY_AT_ONCE, Dispatcher
 from app.webhooks.kinds import MOST_ENDPOINTS
 from tests.support.receiver import Receiver, receiving
-from tests.webhooks.conftest import Post
+from tests.webhooks.conftest import Post, link_created
 
 pytestmark = pytest.mark.anyio
 
@@ -157,3 +158,19 @@ async def test_who_has_lost_a_delivery_to_another_writes_nothing_down(post: Post
     assert post.delivery().status == "pending"
     assert post.delivery().locked_by == "another"
     assert post.attempts() == []
+
+
+async def test_who_writes_a_failure_down_keeps_no_customer_waiting(post: Post, receiver: Receiver) -> None:
+    made = post.add(receiver.url)
+
+    def happen(db: Session) -> None:
+        db.connection().execute(text("SET LOCAL lock_timeout = '300ms'"))
+        service.emit(db, app_id=post.app_id, events=[link_created()], now=post.clock.now())
+
+    def fail(db: Session) -> None:
+        assert queries.hold_endpoint(db, made.endpoint.id) is not None
+        if not post.database.is_sqlite:  # whose one writer everybody waits for
+            post.database._submit_write(happen).result()
+
+    post.database.write_sync(fail)
+    assert len(post.deliveries()) == (0 if post.database.is_sqlite else 1)
