@@ -24,7 +24,10 @@ _OFFER: Final = frozenset(
     {"guid", "decisionId", "placement", "offerType", "status", "accepted", "surveyOffer"}
     | {"presentedAt", "acceptedAt", "declinedAt"}
 )
-_TAKEN: Final = frozenset({"guid", "offerType", "couponId", "pauseDuration", "pauseInterval", "newPlanId"})
+_TAKEN: Final = frozenset(
+    {"guid", "decisionId", "offerType", "status"}
+    | {"couponId", "pauseDuration", "pauseInterval", "newPlanId"}
+)
 _EFFECT: Final = frozenset({"id", "type", "status", "decisionId", "requestedAt", "appliedAt"})
 
 

@@ -217,6 +217,9 @@ class RecordShape(Shape):
     created_at: Moment
     closed_at: Moment
     updated_at: Moment
+    erased_at: Moment | None = Field(
+        default=None, description="Only where what is personal was erased, at a wish or after its time."
+    )
 
 
 class RecordPage(Shape):

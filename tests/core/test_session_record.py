@@ -9,6 +9,7 @@ import pytest
 
 from app.core.calendar import add_months, iso
 from app.core.direct import parse_customer
+from app.core.erasure import erased_record
 from app.core.facts import History
 from app.core.session import resting_outcome
 from app.core.session_record import Closing, build_record, redact
@@ -54,7 +55,9 @@ def built(
         outcome=outcome or resting_outcome(journey.state),
     )
     made = build_record(walk, journey.state, replace(closing, **changes))
-    RecordShape.model_validate(json.loads(json.dumps(made.told)), by_alias=True, by_name=False)
+    erased = [erased_record(made.told, keeps_reason=keeps, now=walk.now) for keeps in (True, False)]
+    for told in (made.told, *erased):
+        RecordShape.model_validate(json.loads(json.dumps(told)), by_alias=True, by_name=False)
     return made.told, made.columns
 
 
