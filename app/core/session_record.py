@@ -11,6 +11,7 @@ from typing import Any, Final
 from app.core.billing import Discount, Pause, PlanChange, TrialExtension
 from app.core.calendar import iso, months_between
 from app.core.direct import DirectCustomer, DirectSubscription, Paused, Trial
+from app.core.email_address import address_key
 from app.core.flow import FlowDefinition, OfferKind, Reason, SurveyStep, TextFollowUp
 from app.core.regions import has_exit_everywhere
 from app.core.renewals import next_renewal
@@ -164,7 +165,7 @@ def build_record(walk: Walk, state: SessionState, closing: Closing) -> BuiltReco
         "coupon_id": accepted["couponId"] if accepted else None,
         "pause_duration": accepted["pauseDuration"] if accepted else None,
         "customer_id": closing.customer_id,
-        "customer_email": email.lower() if email else None,
+        "customer_email": address_key(email) if email else None,
         "updated_at": walk.now,
     }
     return BuiltRecord(told, columns)

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from app.core.calendar import is_date_only, parse_moment, to_utc
+from app.core.email_address import address_key
 from app.core.errors import FieldError, InvalidInput
 from app.core.fields import is_clean
 from app.core.flow import OfferKind
@@ -82,7 +83,7 @@ def _text(raw: str) -> Value:
 
 
 def _address(raw: str) -> Value:
-    return str(_text(raw)).lower()
+    return address_key(str(_text(raw)))
 
 
 def _flag(raw: str) -> Value:

@@ -15,6 +15,7 @@ from app.core.session import resting_outcome
 from app.core.session_record import Closing, build_record, redact
 from app.core.state import Outcome
 from app.core.world import World
+from app.insights.filters import read_sessions_query
 from app.insights.shapes import RecordShape
 from tests.core.walks import (
     BREAK,
@@ -248,6 +249,15 @@ def test_redacted_it_has_no_address_no_own_words_and_no_attributes() -> None:
         assert personal not in json.dumps(blind)
     assert blind["customer"]["id"] == "cus_1"
     assert blind["surveyChoiceValue"] == "A bug"
+
+
+def test_the_address_is_kept_as_addresses_are_compared() -> None:
+    customer = parse_customer({"id": "cus_1", "email": "Stra\u00dfe@Example.com"})
+    told, columns = built(Journey(seen=world(customer=customer)))
+    assert told["customer"]["email"] == "Stra\u00dfe@Example.com"
+    assert columns["customer_email"] == "strasse@example.com"
+    query = read_sessions_query([("customerEmail", "STRASSE@example.com")])
+    assert query.selection.filters[0].values == (columns["customer_email"],)
 
 
 def test_times_are_those_of_opening_closing_and_writing() -> None:

@@ -52,7 +52,7 @@ class SessionRecord(Table, table=True):
     coupon_id: str | None = None
     pause_duration: int | None = None
     customer_id: str | None = None  # None: erased
-    customer_email: str | None = None  # in lower case
+    customer_email: str | None = None  # as addresses are compared
     updated_at: datetime
     record: dict[str, Any] = Field(sa_type=JSON(none_as_null=True))
 
