@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import OperationalError
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from app.adapters.vault import Vault
 from app.core.errors import InvalidInput
@@ -15,6 +15,7 @@ from app.db.tables.outbox import OutboxJob
 from app.db.tables.privacy import Erasure
 from app.db.tables.receipts import Receipt
 from app.db.tables.records import SessionRecord
+from app.db.tables.sessions import CancelSession
 from app.db.tables.webhooks import WebhookAttempt, WebhookDelivery
 from app.manual import service as manual
 from app.privacy import service
@@ -332,3 +333,19 @@ async def test_a_try_that_ends_in_the_middle_of_it_does_not_spoil_it(bureau: Bur
     assert proof.finished_at is not None
     assert bureau.database.is_sqlite or isinstance(met[0], OperationalError)  # it had to wait
     assert not any(trace in dump(bureau.database) for trace in BENS)
+
+
+async def test_one_whose_key_the_migration_could_not_fold_is_found_by_its_record(bureau: Bureau) -> None:
+    await bureau.walk_and_cancel(bureau.desk.visitor, "cus_ben", BENS_WORDS)
+
+    def as_it_was(db: Session) -> None:
+        row = db.exec(select(CancelSession)).one()
+        kept = db.exec(select(SessionRecord)).one()
+        row.email_key, kept.customer_email = "\u00c4@example.com", "\u00e4@example.com"
+
+    await bureau.work()
+    bureau.database.write_sync(as_it_was)
+    await bureau.erase("\u00c4@example.com")
+    (row,) = bureau.desk.all(CancelSession)
+    assert (row.erased_at, row.snapshot) == (bureau.desk.clock.now(), {})
+    assert BENS_WORDS not in dump(bureau.database)
