@@ -48,7 +48,7 @@ def _owe_mails(
     db: Session, ports: ManualPorts, *, request_id: str, answers_in: str | None, now: datetime
 ) -> None:
     row = queries.hold_request(db, request_id)
-    if row is None:
+    if row is None or row.customer_id is row.address is None:  # forgotten: there is nobody to tell of
         return
     owed = queries.list_mail_kinds(db, request_id)
     environment = db.get_one(Environment, row.app_id)

@@ -11,6 +11,8 @@ from sqlmodel import Session, select
 
 from app.adapters.vault import Vault
 from app.core.errors import InvalidInput
+from app.db.outbox import Job
+from app.db.tables.mail import Mail
 from app.db.tables.outbox import OutboxJob
 from app.db.tables.privacy import Erasure
 from app.db.tables.receipts import Receipt
@@ -18,6 +20,7 @@ from app.db.tables.records import SessionRecord
 from app.db.tables.sessions import CancelSession
 from app.db.tables.webhooks import WebhookAttempt, WebhookDelivery
 from app.manual import service as manual
+from app.manual.notifying import ManualPorts, notify
 from app.privacy import service
 from app.receipts.address import path_of
 from app.webhooks import queries, settling
@@ -349,3 +352,15 @@ async def test_one_whose_key_the_migration_could_not_fold_is_found_by_its_record
     (row,) = bureau.desk.all(CancelSession)
     assert (row.erased_at, row.snapshot) == (bureau.desk.clock.now(), {})
     assert BENS_WORDS not in dump(bureau.database)
+
+
+async def test_of_a_request_that_was_forgotten_in_the_middle_of_it_nobody_is_mailed(bureau: Bureau) -> None:
+    await bureau.request(bureau.desk.visitor, BEN, BENS_WORDS)
+    (owed,) = (job for job in bureau.desk.all(OutboxJob) if job.kind == manual.JOB)
+    await bureau.erase(BEN)
+    ports = bureau.desk.ports
+    notifying_ports = ManualPorts(
+        ports.database, ports.clock, ports.vault, ports.signer, "https://example.com"
+    )
+    await notify(notifying_ports, Job(owed.id, owed.kind, owed.subject_id, owed.payload, 1))
+    assert bureau.desk.all(Mail) == []
