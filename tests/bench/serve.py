@@ -70,7 +70,7 @@ def outside() -> ASGIApp:
         ]
         store.put_customer("test", {**customer, "id": known_as}, subscriptions)
     billing = create_billing(store, key=BILLING_KEY, faults=Faults())
-    endpoint = Litestar([customer_data])
+    endpoint = Litestar([customer_data], logging_config=None)
 
     async def doors(scope: Scope, receive: Receive, send: Send) -> None:
         is_endpoint = scope.get("path") == CUSTOMER_DATA

@@ -91,3 +91,17 @@ def is_explained(line: str) -> bool:
         re.search(r"# (noqa: [A-Z0-9, ]+?|type: ignore\[[\w, -]+\])[ #(–-]+[a-z]\w*.* \w", line, re.I)
         is not None
     )
+
+
+def test_no_application_of_a_test_takes_the_log_over() -> None:
+    """Litestar sets the root logger up for every application that does not say otherwise, for all later tests."""
+    takers = [
+        f"{name(file)}:{call.lineno}"
+        for file in sources("app", "demo", "tests")
+        for call in ast.walk(ast.parse(file.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id == "Litestar"
+        and not any(given.arg == "logging_config" for given in call.keywords)
+    ]
+    assert takers == []

@@ -37,6 +37,7 @@ from tests.support.clock import FakeClock
 FLOW = Path(__file__).parents[2] / "demo" / "flow.yaml"
 LOOPBACK = ip_network("127.0.0.0/8")
 BILLING_KEY = "billing-key-of-tests"
+PATIENCE_MS = 5_000  # the most there is: a busy machine is no billing system that does not answer
 
 
 def demo_flow() -> FlowDefinition:
@@ -126,6 +127,7 @@ def _set_up(
     environment.contact_email = "help@northwind.example"
     environment.return_url = "https://northwind.example/account"
     environment.return_origins = ["https://northwind.example"]
+    environment.customer_data_timeout_ms = PATIENCE_MS
     connections.save(db, vault, app_id=environment.app_id, provider=provider, config=config, now=now)
     flows.publish(
         db, organization_id=organization.id, definition=flow, capabilities=frozenset(Capability), now=now

@@ -45,7 +45,14 @@ def address(listener: socket.socket) -> str:
 def served(app: Any, listener: socket.socket | None = None) -> Iterator[str]:
     """Serve an ASGI app from a thread of this process, so that fakes given to it are shared with the test."""
     listener = listener or listen()
-    config = uvicorn.Config(app, log_config=None, lifespan="on", loop="asyncio", timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,  # what the fakes were asked is no part of what a test reads from the log
+        lifespan="on",
+        loop="asyncio",
+        timeout_graceful_shutdown=5,
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -457,7 +457,7 @@ class LookUpUrl:
             status, content = self.answer
             return Response(content, status_code=status)
 
-        return Litestar([look_up])
+        return Litestar([look_up], logging_config=None)
 
 
 @pytest.fixture

@@ -45,7 +45,8 @@ class Merchant:
         self.store = store
         self.requests: list[dict[str, Any]] = []
         self.instead: Callable[[dict[str, Any]], Answer | None] | None = None
-        self.app = Litestar([post("/action", status_code=200)(self.action), post("/lookup")(self.look_up)])
+        handlers = [post("/action", status_code=200)(self.action), post("/lookup")(self.look_up)]
+        self.app = Litestar(handlers, logging_config=None)
 
     async def action(self, request: Request[Any, Any, Any]) -> Answer:
         body = await self._read_signed(request)
