@@ -5,7 +5,7 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
-from litestar import Request
+from litestar import Litestar, Request
 from litestar.testing import RequestFactory
 
 from app.adapters.signing import Signer
@@ -24,7 +24,7 @@ from app.web.security import (
 from tests.support.apps import OLD_SECRET, SECRET
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
-REQUESTS = RequestFactory()
+REQUESTS = RequestFactory(Litestar([], logging_config=None))
 SIGNER = Signer((SECRET,))
 PROXIES = (ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
