@@ -140,6 +140,47 @@ def _metadata(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def sift_metadata(given: object) -> dict[str, Any]:
+    """What a billing system keeps with an object, as far as `Metadata` and rules take it; the rest is left out.
+
+    Kept, in the order given: flat texts, numbers and booleans, with names as ids are and texts as `Text` is, at most
+    50 of them and 8 KB as JSON. One that is too large leaves room for smaller ones after it. Never raises: what is no
+    object has nothing to keep.
+    """
+    kept: dict[str, Any] = {}
+    size = len(b"{}")
+    for name, value in given.items() if isinstance(given, Mapping) else ():
+        if len(kept) == MAX_METADATA_KEYS:
+            break
+        if not _is_name(name) or not _is_flat(value):
+            continue
+        more = (
+            len(json.dumps({name: value}, ensure_ascii=False).encode())
+            - len(b"{}")
+            + (len(b", ") if kept else 0)
+        )
+        if size + more <= MAX_METADATA_BYTES:
+            kept[name] = value
+            size += more
+    return kept
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= MAX_ID and name == name.strip() and is_clean(name)
+
+
+def _is_flat(value: object) -> bool:
+    match value:
+        case str():
+            return len(value) <= MAX_TEXT and is_clean(value, allowed="\n\t")
+        case float():
+            return math.isfinite(value)
+        case int():  # a boolean is one
+            return abs(value) < 2**63
+        case _:
+            return False
+
+
 def _check_json(value: object, depth: int) -> None:
     if depth == 0:
         raise refusal(f"Must not be nested deeper than {MAX_METADATA_DEPTH} levels.")

@@ -1,11 +1,10 @@
 """Braintree's customers in the canonical model, and which payment methods are theirs."""
 
-import json
 from collections.abc import Iterator
 from typing import Any, Final
 
 from app.core.direct import MAX_EMAIL, DirectAddress, DirectCustomer
-from app.core.fields import MAX_METADATA_BYTES, MAX_METADATA_KEYS, MAX_TEXT, is_clean
+from app.core.fields import MAX_TEXT, is_clean, sift_metadata
 
 _MOST_ADDRESSES: Final = 20
 
@@ -18,7 +17,7 @@ def customer(raw: Any) -> DirectCustomer:
         last_name=text(_get(raw, "last_name")),
         phone=text(_get(raw, "phone")),
         addresses=[_address(each) for each in _addresses(raw)][:_MOST_ADDRESSES],
-        metadata=_metadata(_get(raw, "custom_fields")),
+        metadata=sift_metadata(_get(raw, "custom_fields")),
     )
 
 
@@ -80,18 +79,6 @@ def _address(raw: Any) -> DirectAddress:
         postal_code=text(_get(raw, "postal_code")),
         country=country if is_code else None,
     )
-
-
-def _metadata(value: object) -> dict[str, Any]:
-    """The custom fields that fit."""
-    kept: dict[str, Any] = {}
-    for name, given in value.items() if isinstance(value, dict) else ():
-        fits = isinstance(given, str) and is_clean(given, allowed="\n\t") and is_clean(name)
-        larger = {**kept, name: given}
-        size = len(json.dumps(larger, ensure_ascii=False).encode())
-        if fits and len(larger) <= MAX_METADATA_KEYS and size <= MAX_METADATA_BYTES:
-            kept = larger
-    return kept
 
 
 def _get(raw: Any, name: str) -> Any:

@@ -1,16 +1,14 @@
 """Sifts what Chargebee answers into values that our shapes take: what does not fit is left out, nothing raises."""
 
-import json
 import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Any
 
-from app.core.fields import MAX_ID, MAX_METADATA_BYTES, MAX_METADATA_KEYS, MAX_TEXT, is_clean
+from app.core.fields import MAX_ID, MAX_TEXT, is_clean, sift_metadata
 from app.core.money import is_currency_code
 
 _COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
-_LARGEST_NUMBER: Final = 2**53
 
 
 def text(value: object) -> str | None:
@@ -65,27 +63,9 @@ def documents(value: object) -> list[Mapping[str, Any]]:
 
 
 def metadata(*sources: object, custom: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Flat values of metadata objects and of custom fields (`cf_…`), as many as our shapes keep."""
+    """What is in metadata objects and in custom fields (`cf_…`), as much as our shapes keep."""
     found: dict[str, Any] = {}
     for source in sources:
         found |= source if isinstance(source, dict) else {}
     found |= {name: value for name, value in (custom or {}).items() if name.startswith("cf_")}
-    kept: dict[str, Any] = {}
-    for name, value in found.items():
-        if len(kept) < MAX_METADATA_KEYS and identifier(name) and _is_flat(value):
-            more = {**kept, name: value}
-            if len(json.dumps(more, ensure_ascii=False).encode()) <= MAX_METADATA_BYTES:
-                kept = more
-    return kept
-
-
-def _is_flat(value: object) -> bool:
-    match value:
-        case bool():
-            return True
-        case str():
-            return len(value) <= MAX_TEXT and is_clean(value, allowed="\n\t")
-        case int() | float():
-            return abs(value) < _LARGEST_NUMBER
-        case _:
-            return False
+    return sift_metadata(found)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from app.core.calendar import parse_moment
 from app.core.direct import DurationConfig
-from app.core.fields import MAX_METADATA_BYTES, MAX_METADATA_KEYS, MAX_MINOR, MAX_TEXT, is_clean
+from app.core.fields import MAX_MINOR, MAX_TEXT, is_clean, sift_metadata
 from app.core.money import exponent, is_currency_code
 
 MARKER: Final = "leavewell_pause"
@@ -115,14 +115,4 @@ def interval(count: object, unit: object) -> DurationConfig | None:
 
 def metadata(custom: Mapping[str, str]) -> dict[str, Any]:
     """Custom fields, as far as they fit; our own marker is not the merchant's."""
-    kept: dict[str, Any] = {}
-    size = 2
-    for name, value in custom.items():
-        size += 4 * (len(name) + len(value)) + 8
-        is_fit = name == name.strip() != "" and is_clean(name) and is_clean(value, allowed="\n\t")
-        if not is_fit or name == MARKER:
-            continue
-        if len(kept) == MAX_METADATA_KEYS or size > MAX_METADATA_BYTES:
-            break
-        kept[name] = value
-    return kept
+    return sift_metadata({name: value for name, value in custom.items() if name != MARKER})

@@ -1,6 +1,5 @@
 """Single values as Paddle writes them: amounts, dates, texts, custom data. What does not fit is None, no error."""
 
-import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -9,7 +8,7 @@ from pydantic import ValidationError
 
 from app.core.billing import ProviderUnavailable
 from app.core.calendar import parse_moment
-from app.core.fields import MAX_METADATA_BYTES, MAX_METADATA_KEYS, MAX_MINOR, MAX_TEXT, is_clean
+from app.core.fields import MAX_MINOR, MAX_TEXT, is_clean, sift_metadata
 from app.core.money import is_currency_code
 
 # What we write into custom data: whose a discount is, and what the customer was promised by it.
@@ -17,7 +16,7 @@ EFFECT: Final = "leavewell_effect"
 DURATION: Final = "leavewell_duration"
 MONTHS: Final = "leavewell_months"
 
-_LONGEST_KEY: Final = 100
+_OURS: Final = (EFFECT, DURATION, MONTHS)
 
 T = TypeVar("T")
 
@@ -44,22 +43,10 @@ def text(raw: object) -> str | None:
 
 
 def metadata(raw: object) -> dict[str, Any] | None:
-    """The merchant's custom data as far as it is flat and small; the rest, and what we wrote, is left out."""
+    """The merchant's custom data, without what we wrote there."""
     if not isinstance(raw, dict):
         return None
-    kept: dict[str, Any] = {}
-    for key, value in raw.items():
-        is_flat = isinstance(value, str | bool | int | float) and _fits(value)
-        if (
-            key in (EFFECT, DURATION, MONTHS)
-            or not is_flat
-            or not _is_key(key)
-            or len(kept) == MAX_METADATA_KEYS
-        ):
-            continue
-        if len(json.dumps({**kept, key: value}, ensure_ascii=False).encode()) <= MAX_METADATA_BYTES:
-            kept[key] = value
-    return kept or None
+    return sift_metadata({name: value for name, value in raw.items() if name not in _OURS}) or None
 
 
 def built(make: Callable[[], T]) -> T:
@@ -68,16 +55,6 @@ def built(make: Callable[[], T]) -> T:
         return make()
     except (ValidationError, KeyError):
         raise ProviderUnavailable("Paddle's answer was not understood.") from None
-
-
-def _is_key(key: object) -> bool:
-    return isinstance(key, str) and 0 < len(key) <= _LONGEST_KEY and key == key.strip() and is_clean(key)
-
-
-def _fits(value: str | bool | int | float) -> bool:
-    if isinstance(value, str):
-        return len(value) <= MAX_TEXT and is_clean(value, allowed="\n\t")
-    return not isinstance(value, int) or abs(value) < 2**63
 
 
 def currency_code(raw: object) -> str | None:

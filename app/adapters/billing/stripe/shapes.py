@@ -19,13 +19,12 @@ from app.core.direct import (
     DurationConfig,
     Email,
 )
-from app.core.fields import MAX_METADATA_KEYS, Country, Currency, Id, Percent, Text, whole
+from app.core.fields import Country, Currency, Id, Percent, Text, sift_metadata, whole
 
 OURS: Final = "leavewell_"
 """What begins so, in metadata and coupon ids, is ours; it is not shown to rules."""
 
 _INTERVALS: Final = ("day", "week", "month", "year")
-_LARGEST_METADATA: Final = 7_500  # bytes of names and values: Metadata's own bound, less its punctuation
 
 _Months = Annotated[int, *whole(at_least=1, at_most=1200)]
 
@@ -118,17 +117,12 @@ def coupon_in(discount: Raw) -> object:
     return source.get("coupon") if isinstance(source, dict) else None
 
 
-def metadata_of(raw: Raw) -> dict[str, str]:
-    """What the merchant keeps with an object: flat texts, as far as they fit, without our own marks."""
+def metadata_of(raw: Raw) -> dict[str, Any]:
+    """What the merchant keeps with an object, without our own marks."""
     given = raw.get("metadata")
-    kept: dict[str, str] = {}
-    size = 0
-    for key, value in given.items() if isinstance(given, Mapping) else ():
-        fits = fitting(Id, key) is not None and fitting(Text, value) is not None
-        size += len(str(key).encode()) + len(str(value).encode()) + 8 if fits else 0
-        if fits and not key.startswith(OURS) and size <= _LARGEST_METADATA and len(kept) < MAX_METADATA_KEYS:
-            kept[key] = value
-    return kept
+    if not isinstance(given, Mapping):
+        return {}
+    return sift_metadata({name: value for name, value in given.items() if not name.startswith(OURS)})
 
 
 def moment_of(timestamp: object) -> datetime | None:
