@@ -28,7 +28,7 @@ from app.webhooks.kinds import DeliveryStatus
 
 _Endpoint, _Delivery = WebhookEndpoint, WebhookDelivery
 
-# Built once: it runs with every event.
+# Built once, as all that runs with every event and every delivery: to build one takes longer than to run it.
 _LISTENING: Final = (
     select_columns(col(_Endpoint.id), col(_Endpoint.types))
     .where(
@@ -40,6 +40,65 @@ _LISTENING: Final = (
 )
 _NEW_DELIVERY: Final = insert(_Delivery)
 _NEW_ATTEMPT: Final = insert(WebhookAttempt)
+_IS_DUE: Final = and_(
+    col(_Delivery.due_at) <= bindparam("now"),
+    or_(col(_Delivery.locked_until).is_(None), col(_Delivery.locked_until) <= bindparam("now")),
+)
+_IS_ON: Final = and_(col(_Endpoint.disabled_at).is_(None), col(_Endpoint.removed_at).is_(None))
+_DUE_TO: Final = (
+    select_columns(col(_Endpoint.id), col(_Endpoint.failing_since).is_not(None))
+    .where(_IS_ON, exists().where(col(_Delivery.endpoint_id) == col(_Endpoint.id), _IS_DUE))
+    .order_by(col(_Endpoint.id))
+)
+_TAKING: Final = (
+    select(_Endpoint, Environment.mode)
+    .join(Environment, col(Environment.app_id) == col(_Endpoint.app_id))
+    .where(col(_Endpoint.id) == bindparam("to_whom"), _IS_ON)
+)
+_LONGEST_DUE: Final = (
+    select_columns(col(_Delivery.id))
+    .where(col(_Delivery.endpoint_id) == bindparam("to_whom"), _IS_DUE)
+    .order_by(col(_Delivery.due_at))
+    .limit(bindparam("most"))
+    # As in db/outbox.py: SQLite leaves it out, and needs none.
+    .with_for_update(skip_locked=True)
+    .cte("due")
+)
+_LEASED: Final = (
+    col(_Delivery.id),
+    col(_Delivery.claims),
+    col(_Delivery.tries),
+    col(_Delivery.event_id),
+    col(_Delivery.first_tried_at),
+    col(_Delivery.due_at),
+)
+_LEASE: Final = (
+    update(_Delivery)
+    .values(locked_by=bindparam("worker"), locked_until=bindparam("until"), claims=col(_Delivery.claims) + 1)
+    .returning(*_LEASED)
+)
+_IS_HELD: Final = and_(
+    col(_Delivery.id) == bindparam("this_one"),
+    col(_Delivery.locked_by) == bindparam("by_whom"),
+    col(_Delivery.claims) == bindparam("by_lease"),
+)
+_LET_GO: Final = update(_Delivery).where(_IS_HELD).values(locked_by=None, locked_until=None)
+_KEEP: Final = update(_Delivery).where(_IS_HELD).values(locked_until=bindparam("until"))
+_SUCCEEDED: Final = (
+    update(_Endpoint)
+    .where(
+        col(_Endpoint.id) == bindparam("to_whom"),
+        or_(
+            col(_Endpoint.failing_since).is_not(None),
+            col(_Endpoint.last_success_at).is_(None),
+            col(_Endpoint.last_success_at) < bindparam("unless_since"),
+        ),
+    )
+    .values(failing_since=None, last_success_at=bindparam("now"))
+)
+_EVENTS: Final = select(EventRow).where(col(EventRow.id).in_(bindparam("ids", expanding=True)))
+_LEASE_LONGEST_DUE: Final = _LEASE.where(col(_Delivery.id).in_(select_columns(_LONGEST_DUE.c.id)))
+_LEASE_ONE: Final = _LEASE.where(col(_Delivery.id) == bindparam("this_one"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +159,8 @@ def count_owed(db: Session, endpoint_id: str) -> int:
 
 def note_success(db: Session, endpoint_id: str, *, now: datetime, unless_since: datetime) -> None:
     """Whatever was wrong is over. Written once in a while, for deliveries side by side share this row."""
-    db.connection().execute(
-        update(_Endpoint)
-        .where(
-            col(_Endpoint.id) == endpoint_id,
-            or_(
-                col(_Endpoint.failing_since).is_not(None),
-                col(_Endpoint.last_success_at).is_(None),
-                col(_Endpoint.last_success_at) < unless_since,
-            ),
-        )
-        .values(failing_since=None, last_success_at=now)
-    )
+    noted = {"to_whom": endpoint_id, "unless_since": unless_since, "now": now}
+    db.connection().execute(_SUCCEEDED, noted)
 
 
 def hold_endpoint(db: Session, endpoint_id: str) -> WebhookEndpoint | None:
@@ -136,80 +185,38 @@ def add_deliveries(db: Session, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def list_due(db: Session, *, now: datetime) -> list[tuple[str, bool]]:
     """The endpoints that something is due to, and whether each has been failing. One look into an index for each."""
-    is_due = exists().where(
-        col(_Delivery.endpoint_id) == col(_Endpoint.id),
-        col(_Delivery.due_at) <= now,
-        or_(col(_Delivery.locked_until).is_(None), col(_Delivery.locked_until) <= now),
-    )
-    found = db.connection().execute(
-        select_columns(col(_Endpoint.id), col(_Endpoint.failing_since).is_not(None))
-        .where(col(_Endpoint.disabled_at).is_(None), col(_Endpoint.removed_at).is_(None), is_due)
-        .order_by(col(_Endpoint.id))
-    )
-    return [(row[0], bool(row[1])) for row in found]
+    return [(row[0], bool(row[1])) for row in db.connection().execute(_DUE_TO, {"now": now})]
 
 
 def claim(
     db: Session, endpoint_id: str, *, worker: str, now: datetime, lease: timedelta, limit: int
 ) -> list[Owed]:
     """Lease what is longest due to an endpoint; each delivery goes to one worker only."""
-    endpoint = db.exec(
-        select(_Endpoint).where(
-            _Endpoint.id == endpoint_id,
-            col(_Endpoint.disabled_at).is_(None),
-            col(_Endpoint.removed_at).is_(None),
-        )
-    ).first()
-    if endpoint is None:
+    found = db.exec(_TAKING, params={"to_whom": endpoint_id}).first()
+    if found is None:
         return []
-    due = (
-        select_columns(col(_Delivery.id))
-        .where(
-            col(_Delivery.endpoint_id) == endpoint_id,
-            col(_Delivery.due_at) <= now,
-            or_(col(_Delivery.locked_until).is_(None), col(_Delivery.locked_until) <= now),
-        )
-        .order_by(col(_Delivery.due_at))
-        .limit(limit)
-        # As in db/outbox.py: SQLite leaves it out, and needs none.
-        .with_for_update(skip_locked=True)
-        .cte("due")
-    )
-    return _lease(db, endpoint, col(_Delivery.id).in_(select_columns(due.c.id)), worker, now + lease)
+    endpoint, mode = found
+    held = {"worker": worker, "until": now + lease, "to_whom": endpoint_id, "now": now, "most": limit}
+    return _owed(db, endpoint, mode, db.connection().execute(_LEASE_LONGEST_DUE, held).all())
 
 
 def claim_one(
     db: Session, endpoint: WebhookEndpoint, delivery_id: str, *, worker: str, until: datetime
 ) -> list[Owed]:
     """Lease this delivery, whose turn it may not be."""
-    return _lease(db, endpoint, col(_Delivery.id) == delivery_id, worker, until)
+    mode = db.exec(select(Environment.mode).where(Environment.app_id == endpoint.app_id)).one()
+    held = {"worker": worker, "until": until, "this_one": delivery_id}
+    return _owed(db, endpoint, mode, db.connection().execute(_LEASE_ONE, held).all())
 
 
-def _lease(db: Session, endpoint: WebhookEndpoint, which: Any, worker: str, until: datetime) -> list[Owed]:
-    leased = (
-        db.connection()
-        .execute(
-            update(_Delivery)
-            .where(which)
-            .values(locked_by=worker, locked_until=until, claims=col(_Delivery.claims) + 1)
-            .returning(
-                col(_Delivery.id),
-                col(_Delivery.claims),
-                col(_Delivery.tries),
-                col(_Delivery.event_id),
-                col(_Delivery.first_tried_at),
-                col(_Delivery.due_at),
-            )
-        )
-        .all()
-    )
+def _owed(
+    db: Session, endpoint: WebhookEndpoint, mode: str, leased: Sequence[Row[*tuple[Any, ...]]]
+) -> list[Owed]:
+    """Longest due first."""
     if not leased:
         return []
-    events = {
-        event.id: event
-        for event in db.exec(select(EventRow).where(col(EventRow.id).in_([row.event_id for row in leased])))
-    }
-    mode = db.exec(select(Environment.mode).where(Environment.app_id == endpoint.app_id)).one()
+    found = db.exec(_EVENTS, params={"ids": [row.event_id for row in leased]})
+    events = {event.id: event for event in found}
     return [
         Owed(row.id, row.claims, row.tries, endpoint, events[row.event_id], mode, row.first_tried_at)
         for row in sorted(leased, key=lambda row: (row.due_at, row.id))
@@ -224,22 +231,18 @@ def find_record(db: Session, session_id: str) -> dict[str, Any] | None:
 
 def extend(db: Session, held: Sequence[Owed], *, worker: str, until: datetime) -> None:
     for owed in held:
-        db.connection().execute(update(_Delivery).where(_is_held(owed, worker)).values(locked_until=until))
+        db.connection().execute(_KEEP, {**_hold(owed, worker), "until": until})
 
 
 def give_back(db: Session, held: Sequence[Owed], *, worker: str) -> None:
     """Nobody works on these any more; they are as due as they were."""
     for owed in held:
-        db.connection().execute(
-            update(_Delivery).where(_is_held(owed, worker)).values(locked_by=None, locked_until=None)
-        )
+        db.connection().execute(_LET_GO, _hold(owed, worker))
 
 
 def settle(db: Session, owed: Owed, *, worker: str, values: Mapping[str, Any]) -> bool:
     """Write down what a try came to, and let go. False if it is no longer ours."""
-    changed = db.connection().execute(
-        update(_Delivery).where(_is_held(owed, worker)).values(locked_by=None, locked_until=None, **values)
-    )
+    changed = db.connection().execute(_LET_GO, {**_hold(owed, worker), **values})
     return cast("CursorResult[Any]", changed).rowcount == 1
 
 
@@ -247,12 +250,8 @@ def add_attempt(db: Session, row: Mapping[str, Any]) -> None:
     db.connection().execute(_NEW_ATTEMPT, row)
 
 
-def _is_held(owed: Owed, worker: str) -> Any:
-    return and_(
-        col(_Delivery.id) == owed.id,
-        col(_Delivery.locked_by) == worker,
-        col(_Delivery.claims) == owed.claims,
-    )
+def _hold(owed: Owed, worker: str) -> dict[str, Any]:
+    return {"this_one": owed.id, "by_whom": worker, "by_lease": owed.claims}
 
 
 # --- The log ----------------------------------------------------------------------------------------------------------
