@@ -1,362 +1,119 @@
-"""`python -m tests.support.seed_sessions DATABASE_URL APP_ID --count 1000000`: believable records of closed sessions.
-
-Written in bulk, past the application: a shop that grows, with its weekdays and hours, reasons, offers and currencies.
+"""`python -m tests.support.seed_sessions DATABASE_URL APP_ID --count 1000000`: believable closed sessions, with all
+that hangs on them (`seed_rows.py`), written in bulk, past the application. What is too old is bare, as retention
+leaves it.
 """
 
 import argparse
-import random
 import sqlite3
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from contextlib import closing, suppress
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
 
 import psycopg
-from sqlmodel import Session
+from sqlalchemy import URL
 
-from app.core.calendar import add_months, iso
-from app.core.session_record import ABANDON
-from app.db.base import dump_json
+from app.core.calendar import add_months
+from app.db.base import dump_json, metadata
 from app.db.database import Database
 from app.db.engines import is_sqlite, parse_url
-from app.db.tables.accounts import Environment
-from app.db.tables.records import SessionRecord
+from tests.support import seed_rows
+from tests.support.seed_records import Shop, sessions, shop_of
+from tests.support.seed_rows import Rows
 
-COLUMNS: Final = tuple(SessionRecord.__table__.columns.keys())  # type: ignore[attr-defined]  # SQLModel adds it
-BATCH: Final = 5_000
+__all__ = ["Shop", "insert", "insert_whole", "sessions", "shop_of"]
+
+Batch = Mapping[str, Sequence[Mapping[str, Any]]]  # table -> rows, those that are referred to first
+
+BATCH: Final = 2_000  # sessions in memory at once
 MONTHS: Final = 24
-
-PLANS: Final = (
-    ("price_lite_monthly", 900, "month", 40),
-    ("price_pro_monthly", 1900, "month", 35),
-    ("price_team_monthly", 4900, "month", 10),
-    ("price_pro_yearly", 19000, "year", 12),
-    ("price_team_yearly", 49000, "year", 3),
-)
-CURRENCIES: Final = (("EUR", 45), ("USD", 40), ("GBP", 12), ("JPY", 3))
-COUNTRIES: Final = {"EUR": ("DE", "FR", "NL", "IT"), "USD": ("US", "CA"), "GBP": ("GB",), "JPY": ("JP",)}
-REASONS: Final = (
-    ("too-expensive", "It is too expensive", 34),
-    ("not-used", "I do not use it enough", 27),
-    ("missing", "Something is missing", 14),
-    ("broken", "Something does not work", 9),
-    ("switching", "I found something else", 9),
-    ("other", "Another reason", 7),
-)
-# Outcome, the kind of offer that was taken, weight.
-OUTCOMES: Final = (
-    ("canceled", None, 50),
-    ("discount_accepted", "DISCOUNT", 11),
-    ("pause_accepted", "PAUSE", 7),
-    ("plan_switched", "PLAN_CHANGE", 3),
-    ("support_requested", "CONTACT", 2),
-    ("redirected", "REDIRECT", 1),
-    ("kept", None, 7),
-    ("dismissed", None, 16),
-    ("manual_cancellation_requested", None, 2),
-    ("cancel_already_scheduled", None, 1),
-)
-ENDS: Final = ("canceled", "manual_cancellation_requested", "cancel_already_scheduled")
-HOURS: Final = (1, 1, 1, 1, 1, 2, 3, 5, 7, 9, 9, 8, 7, 8, 8, 8, 7, 7, 7, 8, 8, 6, 4, 2)
-WORDS: Final = (
-    "The price went up twice this year.",
-    "I only need it for one project and that is over.",
-    "The export loses my tags.",
-    "My team has moved to another tool.",
-    "I will be back in spring.",
-    "Too many emails, and no way to turn them off.",
-    "It is good, but I cannot afford it now.",
-)
-
-
-@dataclass(frozen=True)
-class Shop:
-    """Whose sessions are made."""
-
-    app_id: str
-    organization_id: str
-    mode: str = "live"
-    flow_versions: tuple[str, ...] = ("fv_seeded_1", "fv_seeded_2", "fv_seeded_3")
-
-
-def sessions(
-    shop: Shop, *, start: datetime, end: datetime, count: int, seed: int = 1, prefix: str = "seeded"
-) -> Iterator[dict[str, Any]]:
-    """That many rows, oldest first, more of them towards the end."""
-    chance = random.Random(seed)
-    span = (end - start).total_seconds()
-    for number in range(count):
-        passed = (number + chance.random()) / count
-        grown = -0.5 + (0.25 + 2 * passed) ** 0.5  # of a density that rises from 1/2 to 3/2
-        at = _at_an_hour(start + timedelta(seconds=span * min(grown, 1)), chance)
-        yield _session(shop, f"cs_{prefix}_{number:07d}", min(max(at, start), end), chance, passed)
-
-
-def _at_an_hour(at: datetime, chance: random.Random) -> datetime:
-    hour = chance.choices(range(24), HOURS)[0]
-    return at.replace(
-        hour=hour,
-        minute=chance.randrange(60),
-        second=chance.randrange(60),
-        microsecond=chance.randrange(1_000_000),
-    )
-
-
-def _pick(chance: random.Random, of: Sequence[Any]) -> Any:
-    return chance.choices(of, [one[-1] for one in of])[0]
-
-
-def _session(
-    shop: Shop, session_id: str, at: datetime, chance: random.Random, passed: float
-) -> dict[str, Any]:
-    plan, price, interval, _ = _pick(chance, PLANS)
-    currency, _ = _pick(chance, CURRENCIES)
-    outcome, offer_type, _ = _pick(chance, OUTCOMES)
-    reason_id, label, _ = _pick(chance, REASONS)
-    age = min(int(chance.expovariate(1 / 9)), 90)
-    is_bounced = outcome == "dismissed" and chance.random() < 0.4
-    if is_bounced or (outcome in ("dismissed", "kept") and chance.random() < 0.5):
-        reason_id = label = None
-    is_canceled = outcome in ENDS
-    save_type = None if is_canceled else offer_type or ABANDON
-    is_trial = interval == "month" and chance.random() < 0.08
-    customer = chance.randrange(2_000_000)
-    shown = offer_type or ("DISCOUNT" if reason_id == "too-expensive" else None)
-    accepted = _accepted(session_id, offer_type, price, chance) if offer_type else None
-    closed = at + timedelta(seconds=3600 if outcome == "dismissed" else 20 + int(chance.expovariate(1 / 60)))
-    renewal = at + timedelta(days=chance.randrange(1, 365 if interval == "year" else 30))
-    version = shop.flow_versions[min(int(passed * len(shop.flow_versions)), len(shop.flow_versions) - 1)]
-    country = chance.choice(COUNTRIES[currency])
-    feedback = chance.choice(WORDS) if reason_id and chance.random() < 0.3 else None
-    if currency == "JPY":
-        price = price * 3 // 2
-    told = {
-        "_id": session_id,
-        "org": shop.organization_id,
-        "mode": shop.mode.upper(),
-        "provider": "stripe",
-        "blueprintId": version,
-        "flowVersion": shop.flow_versions.index(version) + 1,
-        "segmentId": None,
-        "abtest": None,
-        "surveyId": "why" if reason_id else None,
-        "surveyChoiceId": reason_id,
-        "surveyChoiceValue": label,
-        "followupQuestion": None,
-        "followupOptionId": None,
-        "followupResponse": None,
-        "feedback": feedback,
-        "outcome": outcome,
-        "aborted": save_type == ABANDON,
-        "canceled": is_canceled,
-        "saveType": save_type,
-        "bounced": is_bounced,
-        "usedClickToCancel": is_canceled and chance.random() < 0.2,
-        "clickToCancelEnabled": True,
-        "exitPolicy": "always",
-        "region": {"country": country},
-        "entry": "link",
-        "locale": "en",
-        "billingKnown": True,
-        "manualReasons": ["schedule"] if outcome == "manual_cancellation_requested" else [],
-        "discountCooldown": 90,
-        "discountCooldownApplied": False,
-        "pauseCooldown": None,
-        "pauseCooldownApplied": False,
-        "customer": {
-            "id": f"cus_{customer:07d}",
-            "email": f"person{customer}@mail{customer % 50}.example",
-            "subscriptionId": f"sub_{customer:07d}",
-            "subscriptionStatus": "trial" if is_trial else "active",
-            "subscriptionStart": iso(at.replace(microsecond=0) - timedelta(days=30 * age)),
-            "subscriptionPeriodStart": iso(renewal - timedelta(days=30)),
-            "subscriptionPeriodEnd": iso(renewal),
-            "planId": plan,
-            "planPrice": price,
-            "subscriptionPrice": price,
-            "currency": currency,
-            "itemQuantity": 1,
-            "billingInterval": interval,
-            "billingIntervalCount": 1,
-            "onTrial": is_trial,
-            "trialStart": iso(at - timedelta(days=7)) if is_trial else None,
-            "trialEnd": iso(at + timedelta(days=7)) if is_trial else None,
-            "paused": False,
-            "pauseEnd": None,
-            "subscriptionDiscount": None,
-            "metadata": {"source": chance.choice(("ads", "search", "friends"))},
-            "customAttributes": {"notebooks": chance.randrange(400)},
-        },
-        "stepsViewed": _steps(at, closed, is_bounced, bool(shown)),
-        "presentedOffers": [_presented(session_id, shown, at, bool(offer_type))] if shown else [],
-        "acceptedOffer": accepted,
-        "effects": [],
-        "rules": [],
-        "createdAt": iso(at),
-        "closedAt": iso(closed),
-        "updatedAt": iso(closed),
-    }
-    return {
-        "session_id": session_id,
-        "app_id": shop.app_id,
-        "created_at": at,
-        "begun_s": int(at.timestamp()),
-        "outcome": outcome,
-        "save_type": save_type,
-        "offer_type": offer_type,
-        "reason_id": reason_id,
-        "response": label,
-        "is_aborted": save_type == ABANDON,
-        "is_canceled": is_canceled,
-        "is_bounced": is_bounced,
-        "is_trial": is_trial,
-        "is_cooled_down": False,
-        "entry": "link",
-        "flow_version_id": version,
-        "segment_id": None,
-        "test_id": None,
-        "plan_id": plan,
-        "billing_interval": interval,
-        "currency": currency,
-        "session_currency": currency,
-        "price_minor": price,
-        "invoice_month": renewal.strftime("%Y-%m"),
-        "age_months": age,
-        "coupon_id": accepted["couponId"] if accepted else None,
-        "pause_duration": accepted["pauseDuration"] if accepted else None,
-        "customer_id": told["customer"]["id"],
-        "customer_email": told["customer"]["email"],
-        "updated_at": closed,
-        "record": dump_json(told),
-    }
-
-
-def _steps(at: datetime, closed: datetime, is_bounced: bool, has_offer: bool) -> list[dict[str, Any]]:
-    kinds = ["SURVEY"] if is_bounced else ["SURVEY", *(["OFFER"] if has_offer else []), "FREEFORM", "CONFIRM"]
-    share = (closed - at) / len(kinds)
-    return [
-        {
-            "stepType": kind,
-            "customStepType": None,
-            "guid": kind.lower(),
-            "numChoices": 6 if kind == "SURVEY" else 0,
-            "start": iso(at + share * number),
-            "end": None if is_bounced else iso(at + share * (number + 1)),
-            "duration": None if is_bounced else round(share.total_seconds() * 1000),
-        }
-        for number, kind in enumerate(kinds)
-    ]
-
-
-def _presented(session_id: str, kind: str, at: datetime, is_taken: bool) -> dict[str, Any]:
-    return {
-        "guid": kind.lower(),
-        "decisionId": f"dec_{session_id}",
-        "placement": "why.offer:reason",
-        "offerType": kind,
-        "status": "applied" if is_taken else "declined",
-        "accepted": is_taken,
-        "surveyOffer": True,
-        "presentedAt": iso(at),
-        "acceptedAt": iso(at) if is_taken else None,
-        "declinedAt": None if is_taken else iso(at),
-    }
-
-
-def _accepted(session_id: str, kind: str, price: int, chance: random.Random) -> dict[str, Any]:
-    nothing = dict.fromkeys(
-        (
-            *("couponId", "couponType", "couponAmount", "couponDuration"),
-            *("pauseDuration", "pauseInterval", "pauseEnd", "newPlanId", "newPlanPrice"),
-            *("trialExtensionDays", "redirectUrl"),
-        )
-    )
-    told = {
-        "guid": kind.lower(),
-        "decisionId": f"dec_{session_id}",
-        "offerType": kind,
-        "status": "applied",
-        **nothing,
-    }
-    match kind:
-        case "DISCOUNT":
-            percent = chance.choice((20, 30, 50))
-            told |= {
-                "couponId": f"SAVE{percent}",
-                "couponType": "PERCENT",
-                "couponAmount": percent,
-                "couponDuration": 3,
-            }
-        case "PAUSE":
-            told |= {"pauseDuration": chance.choice((1, 1, 2, 3)), "pauseInterval": "MONTH"}
-        case "PLAN_CHANGE":
-            told |= {"newPlanId": "price_lite_monthly", "newPlanPrice": min(900, price)}
-        case "REDIRECT":
-            told |= {"redirectUrl": "https://shop.example/guide"}
-    return told
-
-
-# --- Writing --------------------------------------------------------------------------------------
+CACHE_KB: Final = 256_000  # of SQLite's pages: every index is written in many places
 
 
 def insert(url: str, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Write them in bulk; how many there were. Statistics are brought up to date as autovacuum would."""
+    """Write records in bulk, whose sessions are not there; how many there were."""
+    return _insert(url, ({"session_records": some} for some in _batches(rows)), "session_records")
+
+
+def insert_whole(url: str, made: Iterable[Rows]) -> int:
+    """Write sessions in bulk with all that hangs on them; how many there were. Statistics are brought up to date as
+    autovacuum would."""
+    return _insert(url, seed_rows.in_batches(made, BATCH), "cancel_sessions")
+
+
+def _insert(url: str, batches: Iterable[Batch], counted: str) -> int:
     address = parse_url(url)
-    if is_sqlite(address):
-        return _insert_sqlite(address.database or "", rows)
-    return _insert_postgresql(
-        address.set(drivername="postgresql").render_as_string(hide_password=False), rows
-    )
-
-
-def _insert_sqlite(path: str, rows: Iterable[Mapping[str, Any]]) -> int:
-    marks = ", ".join("?" for _ in COLUMNS)
-    statement = f"INSERT INTO session_records ({', '.join(COLUMNS)}) VALUES ({marks})"
+    write = _write_sqlite if is_sqlite(address) else _write_postgresql
     count = 0
-    connection = sqlite3.connect(path)
-    try:
-        connection.execute("PRAGMA synchronous = OFF")
-        for batch in _batches(rows):
-            connection.executemany(statement, [[_plain(row[name]) for name in COLUMNS] for row in batch])
-            connection.commit()
-            count += len(batch)
-    finally:
-        connection.close()
+    for done in write(address, batches):
+        count += len(done[counted])
     return count
+
+
+def _write_sqlite(address: URL, batches: Iterable[Batch]) -> Iterator[Batch]:
+    with closing(sqlite3.connect(address.database or "")) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KB}")
+        for batch in batches:
+            for table, rows in _filled(batch):
+                columns = _columns(table, rows)
+                marks = ", ".join("?" for _ in columns)
+                statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
+                connection.executemany(statement, ([_plain(row.get(c)) for c in columns] for row in rows))
+            connection.commit()
+            yield batch
+
+
+def _write_postgresql(address: URL, batches: Iterable[Batch]) -> Iterator[Batch]:
+    url = address.set(drivername="postgresql").render_as_string(hide_password=False)
+    written: set[str] = set()
+    with psycopg.connect(url, autocommit=True) as connection:
+        with suppress(psycopg.errors.InsufficientPrivilege):
+            # What is referred to is there: whoever may, has it not looked up row by row.
+            connection.execute("SET session_replication_role = replica")
+        for batch in batches:
+            for table, rows in _filled(batch):
+                columns = _columns(table, rows)
+                statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
+                with connection.cursor() as cursor, cursor.copy(statement) as copy:
+                    for row in rows:
+                        copy.write_row([_zoned(row.get(name)) for name in columns])
+                written.add(table)
+            yield batch
+        for table in sorted(written):
+            connection.execute(f"VACUUM ANALYZE {table}")
+
+
+def _filled(batch: Batch) -> list[tuple[str, Sequence[Mapping[str, Any]]]]:
+    return [(table, rows) for table, rows in batch.items() if rows]
+
+
+def _columns(table: str, rows: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+    """Those that any of the rows has; the others are what the database makes them."""
+    named = {name for row in rows for name in row}
+    return [name for name in metadata.tables[table].columns.keys() if name in named]  # noqa: SIM118 - not a dict
 
 
 def _plain(value: Any) -> Any:
-    """As SQLAlchemy writes it: naive UTC with microseconds."""
+    """As SQLAlchemy writes it: naive UTC with microseconds, JSON as text."""
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        return value.isoformat(" ", "microseconds")[:26]
+    if isinstance(value, dict | list):
+        return dump_json(value)
     return value
 
 
-def _insert_postgresql(url: str, rows: Iterable[Mapping[str, Any]]) -> int:
-    count = 0
-    with psycopg.connect(url, autocommit=True) as connection:
-        with connection.cursor() as cursor:
-            statement = f"COPY session_records ({', '.join(COLUMNS)}) FROM STDIN"
-            with cursor.copy(statement) as copy:
-                for row in rows:
-                    copy.write_row([row[name] for name in COLUMNS])
-                    count += 1
-        connection.execute("VACUUM ANALYZE session_records")
-    return count
+def _zoned(value: Any) -> Any:
+    return dump_json(value) if isinstance(value, dict | list) else value
 
 
 def _batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
     source = iter(rows)
     while batch := list(islice(source, BATCH)):
         yield batch
-
-
-def shop_of(db: Session, app_id: str) -> Shop:
-    environment = db.get_one(Environment, app_id)
-    return Shop(app_id, environment.organization_id, environment.mode)
 
 
 def main() -> None:
@@ -368,14 +125,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     end = datetime.now(UTC)
-    start = add_months(end, -chosen.months)
     with Database(chosen.url) as database:
-        shop = database.read_sync(shop_of, chosen.app_id)
+        stocked = database.write_sync(seed_rows.stock, chosen.app_id, now=end)
     began = time.monotonic()
-    count = insert(
-        chosen.url,
-        sessions(shop, start=start, end=end, count=chosen.count, seed=chosen.seed, prefix=f"s{chosen.seed}"),
+    made = seed_rows.whole(
+        stocked,
+        start=add_months(end, -chosen.months),
+        end=end,
+        count=chosen.count,
+        seed=chosen.seed,
+        prefix=f"s{chosen.seed}",
+        who=seed_rows.people(chosen.count),
     )
+    count = insert_whole(chosen.url, made)
     sys.stdout.write(f"{count} sessions in {time.monotonic() - began:.0f} s\n")
 
 
