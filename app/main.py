@@ -255,7 +255,7 @@ def worker_of(ports: Ports) -> Worker:
             Sweep("limits", FORGET_EVERY_S, partial(_forget, ports, forget_expired)),
             Sweep("webhooks", FORGET_EVERY_S, partial(_forget, ports, connections.forget_events)),
             Sweep("deliveries", FORGET_EVERY_S, partial(_forget, ports, forget_deliveries)),
-            Sweep("retention", FORGET_EVERY_S, partial(retention.sweep, database, clock)),
+            Sweep("retention", FORGET_EVERY_S, partial(retention.sweep, database, clock, retention.Rota())),
         ],
     )
 

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 import structlog
 
@@ -25,7 +26,7 @@ CONCURRENCY = 8
 LEASE_S = 30.0  # how long a dead worker's jobs wait for another one
 DEADLINE_S = 120.0  # of one job or sweep
 POLL_S = 1.0  # how often to look for what has become due, and for what other processes left
-GRACE_S = 10.0  # how long a stopping worker lets its jobs finish
+GRACE_S = 10.0  # how long a stopping worker lets its jobs finish; sweeps it cuts off
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 600.0
 MAX_DRAIN_ROUNDS = 1000
 
@@ -34,7 +35,11 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Something to look after every so often. Several processes may do it at once, so it claims its rows."""
+    """Something to look after every so often. Several processes may do it at once, so it claims its rows.
+
+    It is made of short transactions and may be cut off between any two: at the deadline, and at once when the worker
+    stops. Where `run` returns True there is more to do, and it begins again as soon as it has ended.
+    """
 
     name: str
     every_s: float
@@ -102,7 +107,8 @@ class Worker:
         self._poll_s = poll_s
         self._grace_s = grace_s
         self._jobs: dict[asyncio.Task[None], Job] = {}
-        self._sweeping: dict[str, asyncio.Task[None]] = {}
+        self._sweeping: dict[str, asyncio.Task[bool]] = {}
+        self._next_sweep: dict[str, float] = {}
         self._wake = asyncio.Event()
         self._is_stopping = False
 
@@ -112,13 +118,13 @@ class Worker:
         forget = self._database.listen(outbox.TOPIC, lambda: _set_from_thread(loop, self._wake))
         heart = asyncio.create_task(self._beat())
         beside = [asyncio.create_task(companion.run()) for companion in self._companions]
-        next_sweep = dict.fromkeys((sweep.name for sweep in self._sweeps), loop.time())
+        self._next_sweep = dict.fromkeys((sweep.name for sweep in self._sweeps), loop.time())
         try:
             while not self._is_stopping:
                 self._wake.clear()
                 for sweep in self._sweeps:
-                    if loop.time() >= next_sweep[sweep.name] and sweep.name not in self._sweeping:
-                        next_sweep[sweep.name] = loop.time() + sweep.every_s
+                    if loop.time() >= self._next_sweep[sweep.name] and sweep.name not in self._sweeping:
+                        self._next_sweep[sweep.name] = loop.time() + sweep.every_s
                         self._start_sweep(sweep)
                 await self._start_due_jobs()
                 with suppress(TimeoutError):
@@ -137,10 +143,11 @@ class Worker:
         self._wake.set()
 
     async def drain(self, now: datetime | None = None) -> int:
-        """For tests: each sweep once, then job after job, and what companions have to do, until nothing is due. Returns
-        how much that was."""
+        """For tests: each sweep until it has no more, then job after job, and what companions have to do, until nothing
+        is due. Returns how much that was."""
         for sweep in self._sweeps:
-            await sweep.run()
+            while await sweep.run() is True:
+                pass
         count = 0
         for _ in range(MAX_DRAIN_ROUNDS):
             at = now or self._clock.now()
@@ -221,14 +228,22 @@ class Worker:
     def _start_sweep(self, sweep: Sweep) -> None:
         task = asyncio.create_task(self._sweep(sweep), name=f"sweep {sweep.name}")
         self._sweeping[sweep.name] = task
-        task.add_done_callback(lambda _: self._sweeping.pop(sweep.name))
+        task.add_done_callback(partial(self._forget_sweep, sweep))
 
-    async def _sweep(self, sweep: Sweep) -> None:
+    def _forget_sweep(self, sweep: Sweep, task: asyncio.Task[bool]) -> None:
+        del self._sweeping[sweep.name]
+        if not task.cancelled() and task.result():
+            self._next_sweep[sweep.name] = asyncio.get_running_loop().time()
+            self._wake.set()
+
+    async def _sweep(self, sweep: Sweep) -> bool:
+        """Whether there is more to do. Does not raise, except when cancelled."""
         try:
             async with asyncio.timeout(self._deadline_s):
-                await sweep.run()
+                return await sweep.run() is True
         except Exception:
             _log.exception("sweep.failed", sweep=sweep.name)
+            return False
 
     async def _beat(self) -> None:
         while True:
@@ -247,13 +262,15 @@ class Worker:
                     task.cancel()
 
     async def _wind_down(self) -> None:
-        held = dict(self._jobs)
-        tasks = [*held, *self._sweeping.values()]
-        if not tasks:
-            return
-        _, unfinished = await asyncio.wait(tasks, timeout=self._grace_s)
-        for task in unfinished:
-            task.cancel()
+        held, sweeping = dict(self._jobs), list(self._sweeping.values())
+        for sweep in sweeping:
+            sweep.cancel()
+        unfinished = set[asyncio.Task[Any]](sweeping)
+        if held:
+            _, late = await asyncio.wait(held, timeout=self._grace_s)
+            for task in late:
+                task.cancel()
+            unfinished |= late
         if unfinished:
             await asyncio.wait(unfinished)
         cut_short = [job for task, job in held.items() if task in unfinished]

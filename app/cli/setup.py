@@ -381,13 +381,13 @@ def retention(app_id: str, days: int) -> None:
     """After how many DAYS personal data of what is finished is forgotten: 7 to 3650, at first 400. 0: never.
 
     Counts and outcomes stay. What waits for its end stays until then: a paid period that can be taken up again, a
-    request that nobody has closed.
+    request that nobody has closed, an event that a webhook has yet to be told.
     """
     with workshop() as at:
         before = at.database.read_sync(accounts.get_environment, app_id).retention_days
         at.database.write_sync(afterwards.set_retention, app_id=app_id, days=days)
     is_shorter = 0 < days < (before or days + 1)
-    _done(app_id, "What is older goes within the hour, for good." if is_shorter else "")
+    _done(app_id, "What is older begins to go within the hour, and goes for good." if is_shorter else "")
 
 
 @setup.command()

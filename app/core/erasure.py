@@ -11,7 +11,9 @@ from typing import Any, Final
 from app.core.calendar import iso
 from app.core.state import SessionState
 
-NOBODY: Final = "erased"  # the customer's id where a row has to have one
+# The customer's id where a row has to have one. No customer has it: links, billing systems and the customer data
+# endpoint have to name one by at least one character.
+NOBODY: Final = ""
 _SAID: Final = (
     *("surveyId", "surveyChoiceId", "surveyChoiceValue"),
     *("followupQuestion", "followupOptionId", "followupResponse"),

@@ -18,6 +18,7 @@ __all__ = [
     "load_json",
     "metadata",
     "new_id",
+    "still_personal",
     "where_known",
 ]
 
@@ -52,6 +53,12 @@ def where_known(column: str) -> Index:
     """An index of the rows that have the value: few do, and the others pay nothing for it."""
     has_it = text(f"{column} IS NOT NULL")
     return Index(None, column, sqlite_where=has_it, postgresql_where=has_it)
+
+
+def still_personal(table: str, *columns: str, where: str) -> Index:
+    """An index of what retention has yet to take out of a table, oldest first: it stays as small as that is."""
+    is_personal = text(where)
+    return Index(f"ix_{table}_personal", *columns, sqlite_where=is_personal, postgresql_where=is_personal)
 
 
 def new_id(prefix: str) -> str:

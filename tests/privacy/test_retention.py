@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.core.erasure import NOBODY
 from app.core.state import SessionState
 from app.db.tables.links import CancelLink
 from app.db.tables.mail import Mail
@@ -10,7 +11,7 @@ from app.db.tables.receipts import Receipt
 from app.db.tables.records import SessionRecord
 from app.db.tables.sessions import CancelSession
 from app.manual import service as manual
-from app.privacy import retention
+from app.privacy import overdue, retention
 from tests.privacy.conftest import BEN, Bureau, dump
 from tests.support.pages import Visitor
 
@@ -95,7 +96,7 @@ async def test_a_cancellation_that_can_be_taken_back_is_not_forgotten_yet(bureau
     assert len(bureau.desk.all(Receipt)) == 1
     bureau.desk.clock.advance(days=366)
     await sweep(bureau)
-    assert bureau.desk.session().customer_id == "erased"
+    assert bureau.desk.session().customer_id == NOBODY
     assert bureau.desk.all(Receipt) == []
 
 
@@ -125,11 +126,11 @@ async def test_a_link_that_still_opens_waits_for_its_end(bureau: Bureau) -> None
     assert bureau.desk.links()[0].customer_id == "cus_ben"
     bureau.desk.clock.advance(days=20)
     await sweep(bureau)
-    assert bureau.desk.links()[0].customer_id == "erased"
+    assert bureau.desk.links()[0].customer_id == NOBODY
 
 
 async def test_many_go_in_bites(bureau: Bureau, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "BITE", 2)
+    monkeypatch.setattr(overdue, "LOOKED_AT", 2)
     for _ in range(5):
         bureau.desk.merchant.mint("cus_ben")
     async with bureau.desk.browser() as client:
@@ -141,8 +142,8 @@ async def test_many_go_in_bites(bureau: Bureau, monkeypatch: pytest.MonkeyPatch)
     await sweep(bureau)
     assert traces(bureau) == []
     assert bureau.desk.all(Mail) == []
-    assert {row.customer_id for row in bureau.desk.all(CancelLink)} == {"erased"}
-    assert {row.customer_id for row in bureau.desk.all(CancelSession)} == {"erased"}
+    assert {row.customer_id for row in bureau.desk.all(CancelLink)} == {NOBODY}
+    assert {row.customer_id for row in bureau.desk.all(CancelSession)} == {NOBODY}
 
 
 async def test_a_sweep_with_nothing_to_forget_writes_nothing(bureau: Bureau) -> None:

@@ -55,7 +55,6 @@ class Environment(Table, table=True):
     mail_subjects: dict[str, str] | None = Field(default=None, sa_type=Json)  # by kind of mail
     pause_reminder_days: int = added(3)  # 0: none
     retention_days: int = added(400)  # personal data of what is finished; 0: for ever
-    retention_marks: dict[str, str] | None = Field(default=None, sa_type=Json)  # table -> swept up to there
     slack_url_encrypted: str | None = None  # sealed by the vault: whoever has the URL may post
     created_at: datetime
 

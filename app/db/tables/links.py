@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Index
 from sqlmodel import Field
 
-from app.db.base import Json, Table, where_known
+from app.db.base import Json, Table, still_personal, where_known
 
 
 class CancelLink(Table, table=True):
@@ -17,12 +17,13 @@ class CancelLink(Table, table=True):
         Index(None, "app_id", "created_at", "id"),  # the list, newest first, by cursor
         Index(None, "app_id", "customer_id", "created_at", "id"),  # the same, of one customer
         where_known("email_key"),  # data subject requests
+        still_personal("cancel_links", "app_id", "created_at", "id", where="customer_id <> ''"),
     )
 
     id: str = Field(primary_key=True)  # lnk_…
     app_id: str = Field(foreign_key="environments.app_id")
     token_sha256: str = Field(unique=True)
-    customer_id: str
+    customer_id: str  # empty: erased
     subscription_id: str | None = None
     api_key_id: str = Field(foreign_key="api_keys.id")
     single_use: bool = True

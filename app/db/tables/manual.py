@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Index
 from sqlmodel import Field
 
-from app.db.base import Json, Table, where_known
+from app.db.base import Json, Table, still_personal, where_known
 
 
 class CancellationRequest(Table, table=True):
@@ -15,6 +15,11 @@ class CancellationRequest(Table, table=True):
     __table_args__ = (
         Index(None, "app_id", "created_at", "id"),  # the list, newest first
         where_known("address_key"),  # data subject requests
+        still_personal(
+            "cancellation_requests",
+            *("app_id", "created_at", "id"),
+            where="address IS NOT NULL AND session_id IS NULL AND closed_at IS NOT NULL",
+        ),
     )
 
     id: str = Field(primary_key=True)  # req_…

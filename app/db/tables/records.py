@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Index
 from sqlmodel import Field
 
-from app.db.base import Table
+from app.db.base import Table, still_personal
 
 
 class SessionRecord(Table, table=True):
@@ -22,6 +22,9 @@ class SessionRecord(Table, table=True):
         # One customer's. With all that a page is ordered by: else SQLite goes through the list instead.
         Index(None, "app_id", "customer_id", "created_at", "session_id"),
         Index(None, "app_id", "customer_email", "created_at", "session_id"),
+        still_personal(
+            "session_records", "app_id", "created_at", "session_id", where="customer_id IS NOT NULL"
+        ),
     )
 
     session_id: str = Field(primary_key=True)  # cs_…

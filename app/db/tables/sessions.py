@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Index, text
 from sqlmodel import Field
 
-from app.db.base import Json, Table, added, where_known
+from app.db.base import Json, Table, added, still_personal, where_known
 
 
 class CancelSession(Table, table=True):
@@ -21,13 +21,18 @@ class CancelSession(Table, table=True):
         Index(None, "phase", "last_seen_at"),  # the sweep of idle sessions
         where_known("email_key"),  # data subject requests
         where_known("recipient_key"),
+        still_personal(
+            "cancel_sessions",
+            *("app_id", "closed_at", "id"),
+            where="erased_at IS NULL AND closed_at IS NOT NULL",
+        ),
     )
 
     id: str = Field(primary_key=True)  # cs_…
     app_id: str = Field(foreign_key="environments.app_id")
     link_id: str | None = Field(default=None, foreign_key="cancel_links.id")
     flow_version_id: str = Field(foreign_key="flow_versions.id")
-    customer_id: str
+    customer_id: str  # empty: erased
     subscription_id: str | None = None
     mode: str
     entry: str = added("link")  # link | email | receipt: what the customer came by
