@@ -1,10 +1,12 @@
-"""`POST /hooks/{provider}/{app_id}`: billing systems tell that something has changed. Answers at once, asks nobody."""
+"""`POST /hooks/{provider}/{app_id}`: billing systems tell that something has changed; with `GET` one asks first whether
+it may. Answers at once, asks nobody."""
 
+from collections.abc import Awaitable
 from datetime import datetime
 from typing import Final
 
 import structlog
-from litestar import Response, Router, post
+from litestar import MediaType, Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
@@ -40,6 +42,11 @@ class HookRates:
         if not self._strangers.is_known((app_id, neighbourhood(address))):
             self._strangers.check(address, now)
 
+    def admit_unproven(self, address: str, now: datetime) -> None:
+        """For what proves nothing of who asks: each time counts as a stranger's. Raises TooManyRequests."""
+        self._strangers.check(address, now)
+        self._strangers.note(address, None, now)
+
     def refuse(self, app_id: str, address: str, now: datetime) -> None:
         self._strangers.note(address, (app_id, neighbourhood(address)), now)
 
@@ -52,7 +59,7 @@ class HookRates:
 def router(per_minute: int) -> Router:
     """The handler, with rate limits of its own."""
     return Router(
-        PREFIX, route_handlers=[receive], dependencies=after_ports(hook_rates=HookRates(per_minute))
+        PREFIX, route_handlers=[receive, prove], dependencies=after_ports(hook_rates=HookRates(per_minute))
     )
 
 
@@ -64,18 +71,43 @@ async def receive(
     ports: NamedDependency[Ports],
     hook_rates: NamedDependency[HookRates],
 ) -> Response[bytes]:
-    """Take a webhook. A program sends it, so refusals are problem+json here as well."""
+    """Take a webhook."""
+    return await _answer(_take(request, provider, app_id, ports, hook_rates))
+
+
+@get("/{provider:str}/{app_id:str}", status_code=200, include_in_schema=False)
+async def prove(
+    request: AnyRequest,
+    provider: FromPath[str],
+    app_id: FromPath[str],
+    ports: NamedDependency[Ports],
+    hook_rates: NamedDependency[HookRates],
+) -> Response[bytes]:
+    """Prove that webhooks are wanted here, to a vendor who asks before he sends any. Changes nothing."""
+    return await _answer(_prove(request, provider, app_id, ports, hook_rates))
+
+
+async def _answer(said: Awaitable[bytes]) -> Response[bytes]:
+    """A program asks, so refusals are problem+json here as well."""
     try:
-        await _take(request, provider, app_id, ports, hook_rates)
+        content = await said
     except AppError as error:
         failure = describe(error)
         if failure.status >= 500:
             log.error("webhook not taken", reference=failure.reference, code=failure.code)
         return problem(failure.status, failure.code, failure.detail, headers=failure.headers)
-    return Response(b"", status_code=200, headers={"Cache-Control": "no-store"})
+    return Response(content, media_type=MediaType.TEXT, headers={"Cache-Control": "no-store"})
 
 
-async def _take(request: AnyRequest, provider: str, app_id: str, ports: Ports, rates: HookRates) -> None:
+async def _prove(request: AnyRequest, provider: str, app_id: str, ports: Ports, rates: HookRates) -> bytes:
+    rates.admit_unproven(client_ip(request, ports.settings.trusted_proxies), ports.clock.now())
+    environment = await ports.database.read(inbound.find_receiver, app_id=app_id, provider=provider)
+    query = request.query_params.multi_items()
+    answer = inbound.answer(environment, query, vault=ports.vault, http=ports.http, clock=ports.clock)
+    return answer.encode()
+
+
+async def _take(request: AnyRequest, provider: str, app_id: str, ports: Ports, rates: HookRates) -> bytes:
     now, address = ports.clock.now(), client_ip(request, ports.settings.trusted_proxies)
     rates.admit(app_id, address, now)
     body = await read_body(request, inbound.MAX_BYTES)
@@ -89,6 +121,7 @@ async def _take(request: AnyRequest, provider: str, app_id: str, ports: Ports, r
     rates.welcome(app_id, address, now)
     if notice is not None:
         await ports.database.write(inbound.take, app_id=app_id, notice=notice, now=now)
+    return b""
 
 
 def _headers(request: AnyRequest) -> dict[str, str]:

@@ -3,10 +3,10 @@
 What happened is read back by the worker; nobody is asked while the vendor waits for his answer.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 from sqlmodel import Session
@@ -16,7 +16,13 @@ from app.adapters.clock import Clock
 from app.adapters.http import OutboundHttp
 from app.adapters.vault import Vault
 from app.connections import queries, service
-from app.core.billing import InboundMessage, InboundNotice, InboundRefused
+from app.core.billing import (
+    AnswersChallenges,
+    BillingProvider,
+    InboundMessage,
+    InboundNotice,
+    InboundRefused,
+)
 from app.core.errors import InvalidInput, MalformedRequest
 from app.core.fields import is_clean
 from app.db import outbox
@@ -27,6 +33,9 @@ MAX_BYTES: Final = 256 * 1024
 REMEMBERED: Final = timedelta(days=30)  # longer than any vendor sends one again
 MOST_NAMED: Final = 20
 _LONGEST_ID: Final = 255
+_LONGEST_CHALLENGE: Final = 255
+
+T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
@@ -76,15 +85,50 @@ def check(
     clock: Clock,
 ) -> InboundNotice | None:
     """What the webhook tells; None for a genuine one that is none of our business. Raises WebhookRefused."""
+    return _ask(
+        environment, lambda adapter: adapter.verify_inbound(message), vault=vault, http=http, clock=clock
+    )
+
+
+def answer(
+    environment: Environment | None,
+    query: Iterable[tuple[str, str]],
+    *,
+    vault: Vault,
+    http: OutboundHttp,
+    clock: Clock,
+) -> str:
+    """What proves to the vendor, who asks with a challenge in the query, that his webhooks are wanted here.
+
+    Raises WebhookRefused, also where the vendor asks for no proof.
+    """
+
+    def prove(adapter: BillingProvider) -> str:
+        if not isinstance(adapter, AnswersChallenges):
+            raise InboundRefused("This billing system sends no challenges.")
+        name = PROVIDERS[environment.provider].challenged_by if environment else ""
+        given = [value for field, value in query if field == name]
+        if len(given) != 1 or len(given[0]) > _LONGEST_CHALLENGE:
+            raise InboundRefused("There is not one challenge.")
+        return adapter.answer_challenge(given[0])
+
+    return _ask(environment, prove, vault=vault, http=http, clock=clock)
+
+
+def _ask(
+    environment: Environment | None,
+    question: Callable[[BillingProvider], T],
+    *,
+    vault: Vault,
+    http: OutboundHttp,
+    clock: Clock,
+) -> T:
+    """Who asks is not told why he is refused; whoever runs this wants to know."""
     if environment is None:
         raise WebhookRefused
     try:
-        adapter = service.adapter_of(environment, vault=vault, http=http, clock=clock)
-        return adapter.verify_inbound(message)
-    except (
-        InboundRefused,
-        InvalidInput,
-    ) as refused:  # the sender is not told why; whoever runs this wants to know
+        return question(service.adapter_of(environment, vault=vault, http=http, clock=clock))
+    except (InboundRefused, InvalidInput) as refused:
         _log.warning(
             "webhook.refused", app_id=environment.app_id, provider=environment.provider, reason=str(refused)
         )

@@ -422,6 +422,19 @@ class BillingProvider(Protocol):
         ...
 
 
+@runtime_checkable
+class AnswersChallenges(Protocol):
+    """A billing system that sends webhooks only where somebody has shown that he holds its credentials."""
+
+    def answer_challenge(self, challenge: str) -> str:
+        """What the vendor expects for his challenge; no secret, anybody may ask for it.
+
+        Pure but for cryptography. What is signed here can be no webhook of his. Raises `InboundRefused` for anything
+        that is no challenge.
+        """
+        ...
+
+
 def is_in_place(change: Change, subscription: DirectSubscription, now: datetime) -> bool:
     """Whether the subscription, as just read, shows the change: proof after `apply`, question after a crash."""
     status = subscription.status

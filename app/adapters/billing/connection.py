@@ -65,7 +65,8 @@ class ProviderKind:
     """A billing system that can be connected. Its `module`, loaded on first use, has a `connect`.
 
     `most_at_once`: how many calls of one process may be under way at one connection. `has_inbound`: the vendor tells
-    of changes by webhooks, which `verify_inbound` checks.
+    of changes by webhooks, which `verify_inbound` checks. `challenged_by`: the query field in which the vendor sends
+    the challenge that `answer_challenge` is for, before he takes an address for his webhooks; "" if he sends none.
     """
 
     name: str
@@ -74,3 +75,4 @@ class ProviderKind:
     credential_fields: tuple[CredentialField, ...]
     most_at_once: int = 32
     has_inbound: bool = False
+    challenged_by: str = ""

@@ -182,6 +182,7 @@ PROVIDERS: Mapping[str, ProviderKind] = {
             ),
             most_at_once=8,
             has_inbound=True,
+            challenged_by="bt_challenge",
         ),
         ProviderKind(
             name="maxio",

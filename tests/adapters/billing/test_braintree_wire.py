@@ -13,8 +13,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from app.adapters.billing.braintree import wire
+from app.adapters.billing.braintree import inbound, wire
 from app.adapters.billing.registry import connect
 from app.adapters.http import OutboundHttp
 from app.core.billing import (
@@ -335,3 +337,28 @@ async def test_two_webhooks_are_two_events(world: BraintreeWorld) -> None:
         assert notice is not None
         ids.append(notice.event_id)
     assert len(set(ids)) == 2
+
+
+def test_a_challenge_of_theirs_is_answered_as_their_own_library_does() -> None:
+    known = CREDENTIALS
+    for challenge in ("a" * 20, "0123456789abcdef" * 2):
+        expected = wire.gateway(known, None).webhook_notification.verify(challenge)
+        assert inbound.answer(known, challenge) == expected
+
+
+@pytest.mark.parametrize(
+    "given", ["", "a" * 19, "a" * 33, "A" * 20, "a" * 20 + "\n", "ä" * 20, base64.b64encode(XML).decode()]
+)
+def test_nothing_else_is_signed(given: str) -> None:
+    with pytest.raises(InboundRefused):
+        inbound.answer(CREDENTIALS, given)
+
+
+@given(st.text("abcdef0123456789", min_size=20, max_size=32))
+def test_the_answer_to_a_challenge_proves_no_webhook(challenge: str) -> None:
+    """Anybody may ask for one: what it signs must never be believed as a payload."""
+    known = CREDENTIALS
+    form = {"bt_signature": inbound.answer(known, challenge), "bt_payload": challenge}
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    with pytest.raises(InboundRefused):
+        inbound.verify(known, InboundMessage(headers, urlencode(form).encode(), NOW))

@@ -5,7 +5,7 @@ import pytest
 from app.adapters.billing.registry import PROVIDERS, check_config, connect
 from app.adapters.http import OutboundHttp
 from app.adapters.standard_webhooks import new_secret
-from app.core.billing import BillingProvider
+from app.core.billing import AnswersChallenges, BillingProvider
 from app.core.errors import InvalidInput
 from tests.support.clock import FakeClock
 
@@ -37,6 +37,12 @@ def test_every_provider_can_be_connected_and_keeps_the_protocol(name: str) -> No
     provider = connect(name, GOOD[name], http=OutboundHttp(), clock=FakeClock(), mode="test")
     assert isinstance(provider, BillingProvider)
     assert provider.capabilities
+
+
+@pytest.mark.parametrize("name", list(PROVIDERS))
+def test_who_is_challenged_can_answer(name: str) -> None:
+    provider = connect(name, GOOD[name], http=OutboundHttp(), clock=FakeClock(), mode="test")
+    assert isinstance(provider, AnswersChallenges) == bool(PROVIDERS[name].challenged_by)
 
 
 @pytest.mark.parametrize("name", list(PROVIDERS))

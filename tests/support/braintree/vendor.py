@@ -7,7 +7,8 @@ import base64
 import copy
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -21,6 +22,12 @@ from tests.support.simulator.http import Answer, Ask, Route
 MERCHANT: Final = r"/merchants/(?P<merchant>[a-z0-9]+)"
 ID: Final = r"(?P<id>[A-Za-z0-9_-]+)"
 XML: Final = "application/xml; charset=utf-8"
+
+Fetch = Callable[[str], Awaitable[tuple[int, str]]]
+
+
+class NotProven(Exception):
+    """The address did not answer the challenge: Braintree says so, and creates no webhook."""
 
 
 class BraintreeVendor:
@@ -305,6 +312,24 @@ class BraintreeVendor:
         raw = books.state["subscriptions"][subscription_id]
         subject = {"subscription": {**shapes.subscription(books.state, raw), "description": event_id}}
         return self.webhook(books.mode, "subscription_went_past_due", subject, now)
+
+    async def register_webhook(self, books: Books, address: str, fetch: Fetch) -> None:
+        """What *Create New Webhook* does: nothing is sent to an address that has not proven itself.
+
+        `fetch` is a GET: an address, then status and body. Raises NotProven.
+        """
+        challenge = secrets.token_hex(10)
+        status, answer = await fetch(f"{address}?{urlencode({'bt_challenge': challenge})}")
+        if status != 200 or answer != self.proof(books.mode, challenge):
+            raise NotProven(f"{status}: {answer}")
+        with books.commit() as state:
+            self._open(state, books.mode)
+            state.setdefault("webhooks", []).append(address)
+
+    def proof(self, mode: str, challenge: str) -> str:
+        known = self.credentials(mode)
+        key = hashlib.sha1(known["private_key"].encode(), usedforsecurity=False).digest()
+        return f"{known['public_key']}|{hmac.new(key, challenge.encode(), hashlib.sha1).hexdigest()}"
 
     def webhook(self, mode: str, kind: str, subject: Document, now: datetime) -> tuple[dict[str, str], bytes]:
         known = self.credentials(mode)

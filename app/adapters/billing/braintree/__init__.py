@@ -185,6 +185,9 @@ class BraintreeBilling:
     def verify_inbound(self, message: InboundMessage) -> InboundNotice | None:
         return inbound.verify(self._config, message)
 
+    def answer_challenge(self, challenge: str) -> str:
+        return inbound.answer(self._config, challenge)
+
     # --- Changes ---
 
     async def apply(self, request: ChangeRequest) -> Applied:

@@ -1,6 +1,8 @@
-"""Checks Braintree's webhooks, with the library's own check of the signature. Believes ids only."""
+"""Checks Braintree's webhooks, with the library's own check of the signature, and proves our address to him. Believes
+ids only."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
@@ -10,6 +12,7 @@ from app.adapters.billing.braintree.wire import UNREADABLE, gateway
 from app.core.billing import CLOCK_TOLERANCE, InboundMessage, InboundNotice, InboundRefused
 
 _FORM: Final = "application/x-www-form-urlencoded"
+_CHALLENGE: Final = re.compile(r"[a-f0-9]{20,32}")
 
 
 def verify(config: Mapping[str, str], message: InboundMessage) -> InboundNotice | None:
@@ -33,6 +36,18 @@ def verify(config: Mapping[str, str], message: InboundMessage) -> InboundNotice 
         return None
     digest = hashlib.sha256("".join(payload.split()).encode()).hexdigest()
     return InboundNotice(event_id=f"bt_{digest[:40]}", subscription_ids=(subscription_id,))
+
+
+def answer(config: Mapping[str, str], challenge: str) -> str:
+    """See `AnswersChallenges`. The public key, and the challenge signed with the private one.
+
+    Webhooks are signed with the same key, but none is so written: its payload is XML in base64, and no text of these
+    letters decodes to what begins with `<`.
+    """
+    if _CHALLENGE.fullmatch(challenge) is None:  # the library's own check lets a line feed pass
+        raise InboundRefused("The challenge is none of Braintree's.")
+    answer: str = gateway(config, None).webhook_notification.verify(challenge)
+    return answer
 
 
 def _parts(message: InboundMessage) -> tuple[str, str]:
