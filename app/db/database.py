@@ -18,9 +18,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from app.core.errors import Unavailable
+from app.db.deadlines import TookTooLong, keep_time, until
 from app.db.engines import is_sqlite, parse_url, postgresql_engine, prepare_file, sqlite_engine
 
-__all__ = ["Database", "Overloaded", "Session", "after_commit"]
+__all__ = ["Database", "Overloaded", "Session", "TookTooLong", "after_commit", "keep_time"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -99,6 +100,23 @@ class Database:
     async def read(self, fn: Callable[Concatenate[Session, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         return await asyncio.wrap_future(self._submit_read(fn, *args, **kwargs))
 
+    async def read_within(
+        self,
+        seconds: float,
+        fn: Callable[Concatenate[Session, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """A read whose statements together take no longer than that from when it begins; else raises TookTooLong.
+
+        Its thread and its connection are free again by then, whether somebody still waits for the answer or not.
+        """
+        return await asyncio.wrap_future(
+            self._read_lane.submit(
+                lambda: _run(self._reader, lambda db: fn(db, *args, **kwargs), within_s=seconds)
+            )
+        )
+
     async def write(self, fn: Callable[Concatenate[Session, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         return await asyncio.wrap_future(self._submit_write(fn, *args, **kwargs))
 
@@ -175,15 +193,25 @@ class _Lane:
         self._threads.shutdown(wait=True)
 
 
-def _run(engine: Engine, fn: Callable[[Session], R], committed: Callable[[Session], None] | None = None) -> R:
+def _run(
+    engine: Engine,
+    fn: Callable[[Session], R],
+    committed: Callable[[Session], None] | None = None,
+    within_s: float | None = None,
+) -> R:
     """Run `fn` in a transaction; commit it if there is somebody to tell, else roll it back (a read)."""
     tries = 0
+    deadline = time.monotonic() + within_s if within_s is not None else None
     while True:
         tries += 1
         is_committing = False
         try:
             with Session(engine, expire_on_commit=False) as db:
-                result = fn(db)
+                if deadline is None:
+                    result = fn(db)
+                else:
+                    with until(db, deadline):
+                        result = fn(db)
                 if committed is None:
                     return result
                 db.flush()

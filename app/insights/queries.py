@@ -22,6 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from app.core.time_buckets import Offset
+from app.db.database import keep_time
 from app.db.tables.records import ApiUsage, SessionRecord
 from app.insights.dimensions import condition_of, expression_of
 from app.insights.filters import Filter, Selection
@@ -92,10 +93,11 @@ def aggregate(
     has_price: bool,
 ) -> Iterator[Row[Any]]:
     """Rows of values, one a dimension, then the count, then, `has_price`, what the subscriptions cost together."""
-    rows = db.connection().execute(
-        _aggregation(app_id, selection, dimensions, offsets, has_price), execution_options={"yield_per": 1000}
-    )
-    yield from rows
+    statement = _aggregation(app_id, selection, dimensions, offsets, has_price)
+    with db.connection().execute(statement, execution_options={"yield_per": 1000}) as rows:
+        for row in rows:
+            keep_time(db)
+            yield row
 
 
 def _aggregation(
