@@ -265,6 +265,69 @@ async def test_sweeps_come_round_again_and_survive_a_failure(database: Database,
         await came_round.wait()
 
 
+async def test_a_sweep_that_has_more_begins_again_at_once(database: Database, clock: FakeClock) -> None:
+    answers = [True, True, False]
+    is_through = asyncio.Event()
+
+    async def sweep() -> bool:
+        if len(answers) == 1:
+            is_through.set()
+        return answers.pop(0)
+
+    async with at_work(make_worker(database, clock, Desk(), sweeps=[Sweep("tidy", LONG_S, sweep)])):
+        await is_through.wait()
+    assert answers == [], "and then not before its time"
+
+
+async def test_a_drain_has_a_sweep_come_to_its_end(database: Database, clock: FakeClock) -> None:
+    answers = [True, True, False]
+
+    async def sweep() -> bool:
+        return answers.pop(0)
+
+    await make_worker(database, clock, Desk(), sweeps=[Sweep("tidy", LONG_S, sweep)]).drain()
+    assert answers == []
+
+
+async def test_stopping_cuts_a_sweep_off_at_once_and_lets_a_job_finish(
+    database: Database, clock: FakeClock
+) -> None:
+    desk, is_swept, is_cut_off = Desk(is_open=False), asyncio.Event(), asyncio.Event()
+
+    async def sweep() -> None:
+        is_swept.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            is_cut_off.set()
+
+    await database.write(owe, START)
+    worker = make_worker(database, clock, desk, sweeps=[Sweep("tidy", LONG_S, sweep)], grace_s=LONG_S)
+    running = asyncio.create_task(worker.run())
+    async with asyncio.timeout(20):
+        await is_swept.wait()
+        await desk.has_job.wait()
+        worker.stop()
+        await is_cut_off.wait()
+        assert not desk.is_cancelled.is_set(), "a job has its grace"
+        desk.may_finish.set()
+        await running
+    assert await database.read(list_jobs) == []
+
+
+async def test_stopping_waits_for_no_sweep(database: Database, clock: FakeClock) -> None:
+    is_swept = asyncio.Event()
+
+    async def sweep() -> None:
+        is_swept.set()
+        await asyncio.Event().wait()
+
+    worker = make_worker(database, clock, Desk(), sweeps=[Sweep("tidy", LONG_S, sweep)], grace_s=LONG_S)
+    async with at_work(worker):
+        await is_swept.wait()
+        worker.stop()
+
+
 async def test_a_database_that_is_away_does_not_end_the_loop(database_url: str, clock: FakeClock) -> None:
     class Shaky(Database):
         failures = 2

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from app.accounts.service import EnvironmentNotFound
 from app.adapters.clock import SystemClock
 from app.adapters.vault import SealBroken, Vault
+from app.core.erasure import NOBODY
 from app.core.errors import AppError, Unavailable
 from app.db import schema
 from app.db.database import Database
@@ -174,6 +175,11 @@ def shown(value: object) -> str:
             return ", ".join(shown(item) for item in value) or "-"
         case _:
             return str(value)
+
+
+def customer(customer_id: str) -> str:
+    """Whose something is; of what was erased there is only that it was."""
+    return "(erased)" if customer_id == NOBODY else customer_id
 
 
 def read_text(path: str) -> str:

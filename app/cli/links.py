@@ -8,7 +8,7 @@ import click
 from app.accounts import queries as accounts_queries
 from app.accounts import service as accounts
 from app.adapters.signing import Signer
-from app.cli.console import Failed, Workshop, assignments, remark, say, span, table, workshop
+from app.cli.console import Failed, Workshop, assignments, customer, remark, say, span, table, workshop
 from app.core.calendar import iso
 from app.core.facts import Scalar
 from app.db.database import Session
@@ -78,7 +78,8 @@ def list_(app_id: str, customer_id: str | None, limit: int, cursor: str | None) 
         )
     page = found[: query.limit]
     rows = [
-        (link.id, state_of(link, at.now), link.customer_id, link.created_at, link.expires_at) for link in page
+        (link.id, state_of(link, at.now), customer(link.customer_id), link.created_at, link.expires_at)
+        for link in page
     ]
     table(("LINK", "STATUS", "CUSTOMER", "MADE", "EXPIRES"), rows, "There are no links.")
     if len(found) > len(page):

@@ -5,7 +5,7 @@ from datetime import timedelta
 import click
 
 from app.accounts import service as accounts
-from app.cli.console import Failed, pairs, say, shown, table, workshop
+from app.cli.console import Failed, customer, pairs, say, shown, table, workshop
 from app.core.calendar import parse_moment
 from app.core.explaining import explained
 from app.core.state import SessionState
@@ -36,7 +36,7 @@ def list_(app_id: str, customer_id: str | None, limit: int) -> None:
         found = at.database.read_sync(
             queries.list_sessions, app_id=app_id, limit=limit, customer_id=customer_id
         )
-    rows = [(one.id, one.outcome or one.phase, one.customer_id, one.created_at) for one in found]
+    rows = [(one.id, one.outcome or one.phase, customer(one.customer_id), one.created_at) for one in found]
     table(("SESSION", "OUTCOME", "CUSTOMER", "BEGUN"), rows, "There are no sessions.")
 
 
@@ -77,7 +77,7 @@ def _about(row: CancelSession) -> None:
         [
             ("session", row.id),
             ("outcome", row.outcome or f"none yet ({row.phase})"),
-            ("customer", row.customer_id),
+            ("customer", customer(row.customer_id)),
             ("subscription", row.subscription_id),
             ("came by", row.entry),
             ("environment", f"{row.app_id} ({row.mode})"),

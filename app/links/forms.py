@@ -135,7 +135,7 @@ class LinkShape(Shape):
     """A cancel link, as it stands."""
 
     id: str = Field(examples=["lnk_5d1c0f3a9e7b42d68c15f0aa"])
-    customer_id: str = Field(examples=["cus_R4nd0m"])
+    customer_id: str = Field(description="Empty once it was erased.", examples=["cus_R4nd0m"])
     subscription_id: str | None = Field(examples=["sub_R4nd0m"])
     single_use: bool
     mode: Literal["live", "test"]

@@ -14,7 +14,7 @@ from app.db.tables.accounts import Environment
 from app.settings import Network
 from app.setup.addresses import outbound_problem
 
-RETENTION_DAYS: Final = range(7, 3_651)  # at least as long as a webhook or a change may be on its way
+RETENTION_DAYS: Final = range(7, 3_651)
 SLACK_HOSTS: Final = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
 
 
