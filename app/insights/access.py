@@ -1,14 +1,14 @@
-"""Lets a data key in: how often it may ask, what it may ask for, and how many of its questions run at once."""
+"""Lets a data key in: how often it may ask, and what it may ask for."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlmodel import Session
 
 from app.accounts import service as accounts
 from app.accounts.service import DataCaller, Scope
+from app.insights.turns import Turns
 from app.insights.usage import UsageCounter
 from app.links.api import ApiRates, Asked
 from app.web.bodies import AnyRequest
@@ -17,9 +17,6 @@ from app.web.deps import Ports
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# A question may read many rows: so many at once, and the other database threads stay free for customers.
-AT_ONCE: Final = 2
-
 
 class DataDesk:
     """What the handlers of the Data API share, one a process."""
@@ -27,7 +24,7 @@ class DataDesk:
     def __init__(self, per_minute: int, usage: UsageCounter) -> None:
         self.usage = usage
         self._rates = ApiRates(per_minute)
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns = Turns()
 
     @asynccontextmanager
     async def admitted(self, request: AnyRequest, ports: Ports) -> AsyncIterator[Asked]:
@@ -43,15 +40,14 @@ class DataDesk:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> tuple[DataCaller, R]:
-        """Authenticate and read in one unit of work. Raises Unauthorized, ScopeMissing."""
+        """Authenticate and read in one unit of work. Raises Unauthorized, ScopeMissing, TookTooLong, Overloaded."""
 
         def read(db: Session) -> tuple[DataCaller, R]:
             caller = accounts.authenticate_data(db, asked.credentials)
             caller.require(scope)
             return caller, fn(db, caller, *args, **kwargs)
 
-        async with self._turns:
-            caller, found = await asked.ports.database.read(read)
+        caller, found = await self._turns.read(asked.ports.database, read)
         if caller.is_use_news(asked.now):
             await asked.ports.database.write(accounts.note_use, caller, now=asked.now)
         return caller, found
@@ -63,6 +59,5 @@ class DataDesk:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """The next piece of an answer that has begun."""
-        async with self._turns:
-            return await ports.database.read(fn, *args, **kwargs)
+        """The next piece of an answer that has begun. Raises TookTooLong, Overloaded."""
+        return await self._turns.read(ports.database, fn, *args, **kwargs)

@@ -62,7 +62,14 @@ def on_exception(request: Request[Any, Any, Any], error: Exception) -> Response[
     """Answer for any exception that a handler, a dependency or the router lets through."""
     failure = describe(error)
     if failure.status >= 500:
-        log.error("request failed", reference=failure.reference, code=failure.code, exc_info=error)
+        # A refusal of our own that nothing caused is said with its code; where it was raised tells nobody more.
+        is_refusal = isinstance(error, AppError) and error.__cause__ is None
+        log.error(
+            "request failed",
+            reference=failure.reference,
+            code=failure.code,
+            exc_info=None if is_refusal else error,
+        )
     if is_api(request.scope["path"]):
         return problem(failure.status, failure.code, failure.detail, failure.errors, failure.headers)
     return error_page(request, ports_of(request.app.state).renderer, failure)

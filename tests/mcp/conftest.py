@@ -2,8 +2,8 @@
 
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from app.accounts import queries as accounts_queries
 from app.accounts import service as accounts
 from app.accounts.service import Scope
 from app.insights.mcp.serving import http_app
+from app.main import make_ports
+from app.settings import Network
 from tests.privacy.conftest import Bureau, billing_server, bureau
 from tests.support import server
 from tests.support.apps import SECRET
@@ -100,6 +102,17 @@ def over_stdio(bureau: Bureau) -> Asking:
 @pytest.fixture
 def mcp_url(bureau: Bureau) -> Iterator[str]:
     with server.served(http_app(bureau.desk.ports)) as url:
+        yield f"{url}/mcp"
+
+
+@contextmanager
+def strict(bureau: Bureau, *trusted: Network) -> Iterator[str]:
+    """A server that lets three wrong keys a minute through, and believes these proxies."""
+    settings = replace(bureau.desk.ports.settings, trusted_proxies=trusted, api_rate=3)
+    ports = make_ports(
+        settings, database=bureau.database, clock=bureau.desk.clock, http=bureau.desk.ports.http
+    )
+    with server.served(http_app(ports)) as url:
         yield f"{url}/mcp"
 
 

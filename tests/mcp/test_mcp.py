@@ -8,8 +8,9 @@ import pytest
 from app.accounts.service import Scope
 from app.db.tables.records import ApiUsage
 from app.insights.mcp import tools
-from tests.mcp.conftest import PII, PLAIN, Asking, another_merchants, call, key, revoke_data_keys
+from tests.mcp.conftest import PII, PLAIN, Asking, another_merchants, call, key, revoke_data_keys, strict
 from tests.privacy.conftest import BEN, Bureau
+from tests.support.merchant import LOOPBACK
 from tests.support.pages import Visitor
 
 pytestmark = pytest.mark.anyio
@@ -224,3 +225,31 @@ async def test_a_revoked_key_is_refused_at_once(bureau: Bureau, over_http: Askin
             mcp_url, json={"jsonrpc": "2.0", "id": 1, "method": "ping"}, headers=headers
         )
     assert refused.status_code == 401
+
+
+async def ping(http: httpx2.AsyncClient, url: str, bureau: Bureau, data_key: str, address: str) -> int:
+    """The status of a request that a proxy passes on from that address, after what it claims of itself."""
+    headers = {
+        "x-ck-app": bureau.desk.merchant.app_id,
+        "x-ck-api-key": data_key,
+        "x-forwarded-for": f"203.0.113.9, {address}",
+        "accept": "application/json, text/event-stream",
+    }
+    body = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    return (await http.post(url, json=body, headers=headers)).status_code
+
+
+async def test_behind_a_trusted_proxy_each_stranger_is_counted_by_his_own_address(bureau: Bureau) -> None:
+    with strict(bureau, LOOPBACK) as url:
+        async with httpx2.AsyncClient() as http:
+            guesses = [await ping(http, url, bureau, f"guess{n}", "198.51.100.7") for n in range(4)]
+            assert guesses == [401, 401, 401, 429]
+            assert await ping(http, url, bureau, key(bureau, *PLAIN), "198.51.100.8") == 200
+            assert await ping(http, url, bureau, key(bureau, *PLAIN), "198.51.100.7") == 429
+
+
+async def test_nobody_makes_up_an_address_where_no_proxy_is_trusted(bureau: Bureau) -> None:
+    with strict(bureau) as url:
+        async with httpx2.AsyncClient() as http:
+            guesses = [await ping(http, url, bureau, f"guess{n}", f"198.51.100.{n}") for n in range(4)]
+    assert guesses == [401, 401, 401, 429]

@@ -51,6 +51,7 @@ def served(app: Any, listener: socket.socket | None = None) -> Iterator[str]:
         access_log=False,  # what the fakes were asked is no part of what a test reads from the log
         lifespan="on",
         loop="asyncio",
+        proxy_headers=False,  # as ours are started: it is for the app to say whom it believes
         timeout_graceful_shutdown=5,
     )
     server = uvicorn.Server(config)

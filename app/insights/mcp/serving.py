@@ -1,11 +1,12 @@
 """The tools over stdio and over streamable HTTP, with the official library. Imported only by who serves them: it is as
 large as the rest of the program."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Annotated, Any, Concatenate, Final, ParamSpec
+from typing import Annotated, Any, Concatenate, Final, ParamSpec, cast
 
+from litestar import Request as WebRequest
+from litestar.types import HTTPScope
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
@@ -20,19 +21,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.accounts import service as accounts
 from app.accounts.service import Credentials, DataCaller
 from app.core.errors import AppError
-from app.insights.access import AT_ONCE
 from app.insights.dimensions import DIMENSIONS
 from app.insights.filters import FILTERS, MAX_VALUE
 from app.insights.mcp import tools
+from app.insights.turns import Turns
 from app.insights.usage import UsageCounter
 from app.links.api import APP_HEADER, KEY_HEADER
+from app.web.bodies import AnyRequest
 from app.web.deps import Ports
 from app.web.ratelimit import TokenBucket
+from app.web.security import client_ip
 from app.web.strangers import Strangers
 
 PATH: Final = "/mcp"
 MOST_BODY: Final = 64 * 1024
-DEADLINE_S: Final = 30.0
 INSTRUCTIONS: Final = (
     "What customers did in the cancel flow of one environment of a merchant, live or test: read only. Begin with "
     "aggregate_sessions for how many and why, list_sessions for examples, explain_session for one of them; list_flows "
@@ -66,7 +68,7 @@ class Desk:
         self._ports = ports
         self._usage = usage
         self._fixed = fixed
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns = Turns()
 
     async def answer(
         self,
@@ -84,12 +86,9 @@ class Desk:
             return caller, fn(db, caller, *args, **kwargs)
 
         try:
-            async with asyncio.timeout(DEADLINE_S), self._turns:
-                caller, answer = await self._ports.database.read(read)
+            caller, answer = await self._turns.read(self._ports.database, read)
         except AppError as error:
             raise ToolError(str(error)) from None
-        except TimeoutError:
-            raise ToolError("This took too long. Ask for a shorter span.") from None
         if caller.is_use_news(now := self._ports.clock.now()):
             await self._ports.database.write(accounts.note_use, caller, now=now)
         await self._usage.note(caller, f"mcp/{name}", rows=_rows_in(answer))
@@ -238,16 +237,21 @@ class Door:
     async def _admit(self, request: Request) -> None:
         """Raises TooManyRequests, Unauthorized."""
         now, credentials = self._ports.clock.now(), credentials_in(request.headers)
-        peer = request.client.host if request.client else ""
+        address = self._address(request.scope)
         if not self._strangers.is_known(credentials):
-            self._strangers.check(peer, now)
+            self._strangers.check(address, now)
         self._rates.take(credentials.key_sha256, now)
         try:
             await self._ports.database.read(accounts.authenticate_data, credentials)
         except AppError:
-            self._strangers.note(peer, credentials, now)
+            self._strangers.note(address, credentials, now)
             raise
         self._strangers.welcome(credentials)
+
+    def _address(self, scope: Scope) -> str:
+        """Where it came from, as the server's pages and APIs find it: behind a trusted proxy, whom that names."""
+        of_the_server: AnyRequest = WebRequest(cast(HTTPScope, {**scope, "state": {}}))
+        return client_ip(of_the_server, self._ports.settings.trusted_proxies)
 
 
 def credentials_in(headers: Mapping[str, str]) -> Credentials:
