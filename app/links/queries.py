@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import and_, bindparam, case, delete, insert, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
+from app.db.tables.accounts import Environment
 from app.db.tables.links import CancelLink, IdempotencyRecord
 
 # A reusable link is used up too in the end: each exchange makes a session, and asks billing and the merchant.
@@ -16,9 +17,14 @@ MAX_EXCHANGES: Final = 1_000
 # Built once: these run at each mint and each landing.
 _INSERT_LINK: Final = insert(CancelLink)
 _BY_TOKEN: Final = select(CancelLink).where(col(CancelLink.token_sha256) == bindparam("token_sha256"))
-_BY_TOKEN_HELD: Final = _BY_TOKEN.with_for_update()
+_BY_TOKEN_HELD: Final = (
+    select(CancelLink, Environment)
+    .join(Environment, col(Environment.app_id) == CancelLink.app_id)
+    .where(col(CancelLink.token_sha256) == bindparam("token_sha256"))
+    .with_for_update(of=CancelLink)
+)
 _CONSUME: Final = (
-    update(CancelLink)
+    update(CancelLink.__table__)  # type: ignore[attr-defined]  # SQLModel adds it
     .where(
         col(CancelLink.token_sha256) == bindparam("known_by"),
         col(CancelLink.consumed_at).is_(None),
@@ -40,8 +46,21 @@ _CONSUME: Final = (
             else_=None,
         ),
     )
-    .returning(CancelLink)
+    .returning(col(CancelLink.consumed_at))
 )
+
+
+class Held(NamedTuple):
+    """A link with whose it is."""
+
+    link: CancelLink
+    environment: Environment
+
+
+class Consumed(NamedTuple):
+    """An exchange that succeeded."""
+
+    is_used_up: bool
 
 
 def add_link(db: Session, columns: Mapping[str, Any]) -> None:
@@ -49,15 +68,21 @@ def add_link(db: Session, columns: Mapping[str, Any]) -> None:
     db.connection().execute(_INSERT_LINK, columns)
 
 
-def consume(db: Session, *, token_sha256: str, browser_sha256: str, now: datetime) -> CancelLink | None:
-    """Exchange a link in one statement: of any number at the same instant, one gets a single-use link."""
+def consume(db: Session, *, token_sha256: str, browser_sha256: str, now: datetime) -> Consumed | None:
+    """Exchange a link in one statement, past the ORM: of any number at the same instant, one gets a single-use link."""
     known = {"known_by": token_sha256, "browser": browser_sha256, "now": now}
-    return db.scalars(_CONSUME, known, execution_options={"populate_existing": True}).first()
+    used = db.connection().execute(_CONSUME, known).first()
+    return Consumed(used[0] is not None) if used is not None else None
 
 
-def find_by_token(db: Session, token_sha256: str, *, holds: bool = False) -> CancelLink | None:
-    """With `holds`, against every other writer until the transaction ends (SQLite has one writer anyway)."""
-    return db.exec(_BY_TOKEN_HELD if holds else _BY_TOKEN, params={"token_sha256": token_sha256}).first()
+def find_by_token(db: Session, token_sha256: str) -> CancelLink | None:
+    return db.exec(_BY_TOKEN, params={"token_sha256": token_sha256}).first()
+
+
+def hold_by_token(db: Session, token_sha256: str) -> Held | None:
+    """Against every other writer until the transaction ends (SQLite has one writer anyway)."""
+    found = db.exec(_BY_TOKEN_HELD, params={"token_sha256": token_sha256}).first()
+    return Held(*found) if found is not None else None
 
 
 def find_link(db: Session, *, app_id: str, link_id: str) -> CancelLink | None:

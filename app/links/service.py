@@ -175,25 +175,25 @@ def revoke(db: Session, *, app_id: str, link_id: str, now: datetime) -> CancelLi
     return revoked
 
 
-def hold(db: Session, *, token_sha256: str) -> CancelLink:
+def hold(db: Session, *, token_sha256: str) -> queries.Held:
     """The link, held against every other exchange of it until the transaction ends. Raises LinkUnknown."""
-    link = queries.find_by_token(db, token_sha256, holds=True)
-    if link is None:
+    held = queries.hold_by_token(db, token_sha256)
+    if held is None:
         raise LinkUnknown
-    return link
+    return held
 
 
 def exchange(db: Session, link: CancelLink, *, session_id: str, browser_sha256: str, now: datetime) -> None:
     """Use a link up for a session; a reusable one only counts it. Of any number of exchanges of a single-use link,
-    in any number of processes, exactly one succeeds. Raises LinkNotUsable."""
+    in any number of processes, exactly one succeeds. `link` itself stays as it was. Raises LinkNotUsable."""
     used = queries.consume(db, token_sha256=link.token_sha256, browser_sha256=browser_sha256, now=now)
     if used is None:
         db.refresh(link)
         raise LinkNotUsable(state_of(link, now), link.app_id)
-    events = [told(EventType.CANCEL_LINK_EXCHANGED, used, session_id)]
-    if used.consumed_at is not None:
-        events.append(told(EventType.CANCEL_LINK_CONSUMED, used, session_id))
-    webhooks.emit(db, app_id=used.app_id, events=events, now=now)
+    events = [told(EventType.CANCEL_LINK_EXCHANGED, link, session_id)]
+    if used.is_used_up:
+        events.append(told(EventType.CANCEL_LINK_CONSUMED, link, session_id))
+    webhooks.emit(db, app_id=link.app_id, events=events, now=now)
 
 
 def state_of(link: CancelLink, now: datetime) -> LinkState:

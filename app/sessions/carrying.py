@@ -114,7 +114,7 @@ async def _attempt(
     effect = task.effect
     try:
         async with asyncio.timeout(patience_s):
-            provider = ports.billing_of(
+            provider = await ports.billing_of(
                 task.environment, customer=task.world.customer, subscriptions=task.world.subscriptions
             )
             return await effects.attempt(

@@ -33,6 +33,7 @@ from app.core.facts import Scalar
 from app.core.flow import FlowDefinition
 from app.core.flow_check import named_ids
 from app.core.previews import changes_to_preview
+from app.core.state import Phase
 from app.core.world import World, read_world
 from app.db.tables.accounts import Environment
 from app.db.tables.links import CancelLink
@@ -42,10 +43,11 @@ from app.db.tables.verifications import Verification
 from app.flows import service as flows
 from app.sessions import queries, service
 from app.sessions.ports import SessionPorts
-from app.sessions.service import Begun
+from app.sessions.service import Begun, New
 from app.verify import service as verify
 
 _WAIT_STEP_S: Final = 0.05
+_NOTING_S: Final = 0.25  # for the guard, which ends calls at the deadline, to write down that it did
 _PREVIEW_NEEDS_S: Final = 0.1  # with less time left, the provider is not asked beforehand
 _log = logging.getLogger(__name__)
 
@@ -130,28 +132,22 @@ async def _carry_out(ports: SessionPorts, session_id: str, order: _Order, now: d
 def _begin(db: Session, ports: SessionPorts, begin: Begin, now: datetime) -> tuple[str, _Order | None]:
     """Begin and claim in one transaction; nobody else can have claimed what did not exist."""
     begun = begin(db)
-    if begun.opened is None:
-        return begun.session_id, None
-    begun.opened.revision = 1  # as _claim leaves it
-    return begun.session_id, _order(db, begun.opened, ports, is_first=True, now=now)
+    order = _order(db, ports, begun.new, is_first=True, now=now) if begun.new else None
+    return begun.session_id, order
 
 
 def _claim(db: Session, *, session_id: str, ports: SessionPorts, now: datetime) -> _Order | None:
-    row = queries.lock_session(db, session_id)
-    if row is None or row.phase != "opening":
-        return None
-    is_ours = row.opening_by == ports.holder and row.opened_at is None and row.revision == 0
     until = now + service.OPENING_LEASE
-    if is_ours:
-        row.revision = 1  # from here on a second request of this process waits like any other
-    elif not queries.claim_opening(db, session_id=session_id, holder=ports.holder, now=now, until=until):
+    if not queries.claim_opening(db, session_id=session_id, holder=ports.holder, now=now, until=until):
         return None
-    return _order(db, row, ports, is_first=is_ours, now=now)
-
-
-def _order(db: Session, row: CancelSession, ports: SessionPorts, *, is_first: bool, now: datetime) -> _Order:
+    row = db.get_one(CancelSession, session_id)
     environment = db.get_one(Environment, row.app_id)
     link = db.get_one(CancelLink, row.link_id) if row.link_id else None
+    return _order(db, ports, New(row, environment, link), is_first=False, now=now)
+
+
+def _order(db: Session, ports: SessionPorts, new: New, *, is_first: bool, now: datetime) -> _Order:
+    row, environment, link = new.row, new.environment, new.link
     customer, subscriptions = _known_billing(db, ports, row, link)
     endpoint, skipped = None, None
     if environment.customer_data_url:
@@ -256,9 +252,12 @@ async def _look_up(
     ports: SessionPorts, order: _Order, customer_id: str, ends_at: float, now: datetime
 ) -> _Billing:
     try:
-        async with asyncio.timeout_at(ends_at):
-            provider = ports.billing_of(
-                order.environment, customer=order.direct_customer, subscriptions=order.direct_subscriptions
+        async with asyncio.timeout_at(ends_at + _NOTING_S):
+            provider = await ports.billing_of(
+                order.environment,
+                customer=order.direct_customer,
+                subscriptions=order.direct_subscriptions,
+                ends_at=ends_at,
             )
             customer, subscriptions, catalog = await asyncio.gather(
                 provider.find_customer(customer_id),
@@ -312,7 +311,7 @@ async def _ask_beforehand(
                 previews[key] = said
 
     with suppress(TimeoutError):
-        async with asyncio.timeout_at(ends_at), asyncio.TaskGroup() as asking:
+        async with asyncio.timeout_at(ends_at + _NOTING_S), asyncio.TaskGroup() as asking:
             for subscription_id, change in changes:
                 asking.create_task(ask(subscription_id, change))
     return replace(billing.catalog, previews=previews, refused=frozenset(refused))
@@ -336,11 +335,8 @@ def _store(
     now: datetime,
 ) -> str | None:
     row = queries.lock_session(db, session_id)
-    if row is None or row.opening_by != ports.holder:
+    if row is None or row.phase != Phase.OPENING or row.opening_by != ports.holder:
         return None  # it took too long, and somebody else has opened it
-    row.data_call_reason = data.reason or (
-        f"dropped: {', '.join(data.dropped)}"[:500] if data.dropped else None
-    )
     if order.endpoint is not None and (data.is_failure or order.environment.customer_data_failures):
         connections.count_customer_data(db, app_id=row.app_id, has_failed=data.is_failure, now=now)
     if not billing.is_verified and order.fallback is not None:
@@ -374,11 +370,14 @@ def _store(
         mint_attributes=order.mint_attributes,
         is_verified=billing.is_verified,
     )
+    row.data_call_reason = data.reason or (
+        f"dropped: {', '.join(data.dropped)}"[:500] if data.dropped else None
+    )
     if data.customer_id:
         row.customer_id = data.customer_id
     return service.open_with(
         db,
-        session_id=session_id,
+        row,
         holder=ports.holder,
         world=world,
         subscription_id=data.subscription_id or order.subscription_id,
@@ -391,6 +390,6 @@ async def _wait_for_another(ports: SessionPorts, session_id: str) -> None:
     ends_at = loop.time() + service.OPENING_LEASE.total_seconds() / 2
     while loop.time() < ends_at:
         row = await ports.database.read(queries.find_session, session_id)
-        if row is None or row.phase != "opening":
+        if row is None or row.phase != Phase.OPENING:
             return
         await asyncio.sleep(_WAIT_STEP_S)

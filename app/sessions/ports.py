@@ -39,18 +39,20 @@ class SessionPorts:
         """How long a customer's request waits for the provider before the worker takes over."""
         return min(LONGEST_PATIENCE_S, self.lease_s / 2)
 
-    def billing_of(
+    async def billing_of(
         self,
         environment: Environment,
         *,
         customer: DirectCustomer | None,
         subscriptions: Sequence[DirectSubscription],
+        ends_at: float | None = None,
     ) -> BillingProvider:
         """The environment's billing system, which may have to be told what is known of a customer; for one caller.
 
+        `ends_at`: when he stops waiting for it, by the event loop's clock; what does not answer until then has failed.
         Raises InvalidInput where the connection is not finished, or no longer valid.
         """
-        return connections.connect(
+        return await connections.connect(
             environment,
             database=self.database,
             vault=self.vault,
@@ -59,4 +61,5 @@ class SessionPorts:
             places=self.places,
             customer=customer,
             subscriptions=subscriptions,
+            ends_at=ends_at,
         )

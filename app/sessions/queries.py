@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, func, insert, or_, tuple_, update
+from sqlalchemy import Update, bindparam, func, insert, or_, tuple_, update
 from sqlmodel import Session, col, select
 
 from app.core.billing import Pause, parse_change
@@ -38,11 +38,23 @@ STEP_COLUMNS: Final = (
     "steps_viewed",
     "explanations",
 )
-_SAVE_STEP: Final = (
-    update(CancelSession.__table__)  # type: ignore[attr-defined]  # SQLModel adds it
-    .where(col(CancelSession.id) == bindparam("session_id"))
-    .values({name: bindparam(name) for name in STEP_COLUMNS})
+_OPENING_COLUMNS: Final = (
+    *STEP_COLUMNS,
+    "customer_id",
+    "email_key",
+    "snapshot",
+    "opened_at",
+    "opening_by",
+    "opening_until",
+    "data_call_reason",
 )
+_SAVE: Final = update(CancelSession.__table__).where(  # type: ignore[attr-defined]  # SQLModel adds it
+    col(CancelSession.id) == bindparam("session_id")
+)
+_SAVE_STEP: Final = _SAVE.values({name: bindparam(name) for name in STEP_COLUMNS})
+_SAVE_OPENING: Final = _SAVE.values({name: bindparam(name) for name in _OPENING_COLUMNS})
+_NEW_SESSION: Final = insert(CancelSession)
+_COLUMNS: Final = tuple(CancelSession.__table__.columns.keys())  # type: ignore[attr-defined]
 _NEW_OFFER: Final = insert(SessionOffer)
 _LOCKED: Final = (
     select(CancelSession).where(col(CancelSession.id) == bindparam("session_id")).with_for_update()
@@ -127,10 +139,24 @@ def lock_session(db: Session, session_id: str) -> CancelSession | None:
     return db.exec(_LOCKED, params={"session_id": session_id}).first()
 
 
+def add_session(db: Session, row: CancelSession) -> None:
+    """Write a new session, past the ORM, which does not get to know `row`."""
+    db.connection().execute(_NEW_SESSION, {name: getattr(row, name) for name in _COLUMNS})
+
+
 def save_step(db: Session, row: CancelSession) -> None:
     """Write what a step changes in a session, past the ORM; the row is let go of, and may still be read."""
-    values = {name: getattr(row, name) for name in STEP_COLUMNS}
-    db.connection().execute(_SAVE_STEP, {**values, "session_id": row.id})
+    _save(db, row, _SAVE_STEP, STEP_COLUMNS)
+
+
+def save_opening(db: Session, row: CancelSession) -> None:
+    """Write what opening changes in a session, as `save_step` does."""
+    _save(db, row, _SAVE_OPENING, _OPENING_COLUMNS)
+
+
+def _save(db: Session, row: CancelSession, statement: Update, columns: Sequence[str]) -> None:
+    values = {name: getattr(row, name) for name in columns}
+    db.connection().execute(statement, {**values, "session_id": row.id})
     db.expunge(row)
 
 

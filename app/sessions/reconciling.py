@@ -116,7 +116,7 @@ def _known(
 async def _look(ports: SessionPorts, app_id: str, known: Known) -> DirectSubscription | None:
     environment = await ports.database.read(_environment, app_id)
     async with asyncio.timeout(_PATIENCE_S):
-        provider = ports.billing_of(environment, customer=None, subscriptions=())
+        provider = await ports.billing_of(environment, customer=None, subscriptions=())
         if not provider.reads_back:
             raise CannotBeAsked
         return await provider.find_subscription(known.customer_id, known.subscription_id)

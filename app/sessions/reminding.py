@@ -62,7 +62,7 @@ async def _still_stands(ports: SessionPorts, task: _Task) -> bool:
     subscription_id = task.effect.subscription_id or ""
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            provider = ports.billing_of(
+            provider = await ports.billing_of(
                 task.environment, customer=task.world.customer, subscriptions=task.world.subscriptions
             )
             if not provider.reads_back:

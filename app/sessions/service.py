@@ -61,11 +61,20 @@ class SessionNotYours(NotFound):
 
 
 @dataclass(frozen=True, slots=True)
+class New:
+    """A session that was written just now and still has to be opened. Its row is a copy, of no database session."""
+
+    row: CancelSession
+    environment: Environment
+    link: CancelLink | None
+
+
+@dataclass(frozen=True, slots=True)
 class Begun:
-    """The browser's session; `opened` is its row where it is new and still has to be opened."""
+    """The browser's session; `new` where it was not there before."""
 
     session_id: str
-    opened: CancelSession | None = None
+    new: New | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +123,12 @@ def begin(
     A browser that exchanged the link before gets its session back, also after the link has expired. Raises
     links.LinkUnknown, and links.LinkNotUsable for everyone else once it is used up or over.
     """
-    link = links.hold(db, token_sha256=token_sha256)
+    link, environment = links.hold(db, token_sha256=token_sha256)
     known = find_of_link(db, link=link, browser_sha256=browser_sha256, now=now)
     if known is not None:
         return Begun(known)
     session_id = new_id("cs")
     links.exchange(db, link, session_id=session_id, browser_sha256=browser_sha256, now=now)
-    environment = db.get_one(Environment, link.app_id)
     return new_session(
         db,
         environment,
@@ -153,7 +161,7 @@ def new_session(
     recipient: str | None = None,
 ) -> Begun:
     """A session that is still to be opened, by `holder`. With a link it is one of that link's."""
-    session = CancelSession(
+    row = CancelSession(
         id=session_id or new_id("cs"),
         app_id=environment.app_id,
         link_id=link.id if link else None,
@@ -178,12 +186,14 @@ def new_session(
         data_call_claimed_at=now if environment.customer_data_url else None,
         state=SessionState().to_json(),
         # Named although they are the defaults: finding those out takes longer than all the rest.
+        revision=0,
+        event_count=0,
         steps_viewed=[],
         explanations=[],
         snapshot={},
     )
-    db.add(session)
-    return Begun(session.id, opened=session)
+    queries.add_session(db, row)
+    return Begun(row.id, New(row, environment, link))
 
 
 def find_standing(db: Session, *, session_id: str, browser_sha256: str, now: datetime) -> Standing:
@@ -196,6 +206,8 @@ def find_standing(db: Session, *, session_id: str, browser_sha256: str, now: dat
 
 def find_of_link(db: Session, *, link: CancelLink, browser_sha256: str, now: datetime) -> str | None:
     """The session that this browser already has by this link, unless the link opens another one by now."""
+    if link.exchanged_at is None:
+        return None
     known = queries.find_session_of_link(db, link_id=link.id, browser_sha256=browser_sha256)
     if known is None or (is_over(known, now) and not link.single_use):
         return None
@@ -287,13 +299,9 @@ def take_up(db: Session, *, session_id: str, browser_sha256: str, now: datetime)
 
 
 def open_with(
-    db: Session, *, session_id: str, holder: str, world: World, subscription_id: str | None, now: datetime
-) -> str | None:
-    """Write down what a session is decided on, and its first screen. Returns which one that is; None if somebody else
-    has opened it."""
-    row = queries.lock_session(db, session_id)
-    if row is None or row.phase != Phase.OPENING or row.opening_by != holder:
-        return None
+    db: Session, row: CancelSession, *, holder: str, world: World, subscription_id: str | None, now: datetime
+) -> str:
+    """Write down what a session that is held is decided on, and its first screen. Returns which one that is."""
     row.snapshot = world.to_json()
     if world.customer is not None:
         row.customer_id = world.customer.id
@@ -313,6 +321,7 @@ def open_with(
     )
     decision = replace(decision, events=(started, *decision.events))
     record(db, row, walk, SessionState(), decision, holder=holder)
+    queries.save_opening(db, row)
     return decision.state.views[-1].step
 
 

@@ -17,7 +17,7 @@ def exchange(backend: Backend, token: str) -> None:
     assert digest
 
     def use(db: Session) -> None:
-        link = service.hold(db, token_sha256=digest)
+        link, _ = service.hold(db, token_sha256=digest)
         service.exchange(db, link, session_id="cs_1", browser_sha256="b" * 64, now=backend.clock.now())
 
     backend.database.write_sync(use)

@@ -334,21 +334,19 @@ async def test_while_another_process_opens_the_page_waits(desk: Desk) -> None:
     opened = asyncio.create_task(desk.visitor.open(f"/cancel/s/{session_id}", headers=FROM_US))
     await asyncio.sleep(0.15)
     assert not opened.done()
-    other = _ports_named(desk, "a process that is at it")
-    await opening.open_session(other, session_id)
+    desk.clock.advance(seconds=sessions.OPENING_LEASE.total_seconds() + 1)
+    await opening.open_session(_ports_named(desk, "the next one"), session_id)
     assert (await opened).h1 == SURVEY
 
 
 async def test_who_took_too_long_does_not_overwrite_what_the_next_one_opened(desk: Desk) -> None:
-    session_id = await _begun(desk, holder="slow")
-
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         desk.clock.advance(seconds=11)
-        await opening.open_session(_ports_named(desk, "quick"), session_id)
+        await opening.open_session(_ports_named(desk, "quick"), desk.session().id)
         writer.write(http_answer(b'{"customerId": "cus_ada", "customerAttributes": {"late": 1}}'))
 
     async with endpoint(desk, slow):
-        await opening.open_session(_ports_named(desk, "slow"), session_id)
+        await opening.enter(_ports_named(desk, "slow"), **await desk.exchanging())
     row = desk.session()
     assert (row.customer_id, row.data_call_reason) == ("cus_ben", "interrupted")
     assert desk.told() == ["session.started"]
@@ -366,20 +364,8 @@ async def test_billing_that_hangs_is_given_up_at_the_deadline(desk: Desk) -> Non
 
 async def _begun(desk: Desk, *, holder: str) -> str:
     """A session that somebody has begun for our visitor's browser, and not opened."""
-    path = desk.merchant.mint("cus_ben")
-    await desk.visitor.open(path)
-    cookie = desk.visitor.client.cookies["lw_browser"].strip('"')
-    value = desk.ports.signer.read("browser", cookie)
-    assert value is not None
-    token_sha256 = desk.ports.signer.read_link(path.removeprefix("/cancel/"))
-    assert token_sha256 is not None
     begun = await desk.database.write(
-        sessions.begin,
-        token_sha256=token_sha256,
-        browser_sha256=hashlib.sha256(value.partition(".")[0].encode()).hexdigest(),
-        accept_language=None,
-        holder=holder,
-        now=desk.clock.now(),
+        sessions.begin, **await desk.exchanging(), holder=holder, now=desk.clock.now()
     )
     return begun.session_id
 

@@ -1,7 +1,6 @@
 """As a session opens the billing system is asked what the offers come to: shown where it says so, never in the way."""
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, fields
@@ -15,7 +14,6 @@ from app.core.money import Money
 from app.db.tables.accounts import Environment
 from app.db.tables.receipts import Receipt
 from app.sessions import opening
-from app.sessions import service as sessions
 from app.sessions.ports import SessionPorts
 from tests.cancel.test_results import facts
 from tests.support.desk import Desk
@@ -58,39 +56,21 @@ async def opened(desk: Desk, say: Say, customer: str = "cus_ben") -> tuple[Page,
     asked = Asked()
 
     class Ports(SessionPorts):
-        def billing_of(
+        async def billing_of(
             self,
             environment: Environment,
             *,
             customer: DirectCustomer | None,
             subscriptions: Sequence[DirectSubscription],
+            ends_at: float | None = None,
         ) -> Previewing:
             config = connections.config_of(environment, self.vault)
             return Previewing(Connection(config, "test", self.http, self.clock), say, asked)
 
     base = desk.session_ports()
     ports = Ports(**{each.name: getattr(base, each.name) for each in fields(base)})
-    session_id = await begun(desk, customer, holder=ports.holder)
-    await opening.open_session(ports, session_id)
+    session_id, _ = await opening.enter(ports, **await desk.exchanging(customer))
     return await desk.visitor.open(f"/cancel/s/{session_id}", headers=FROM_US), asked
-
-
-async def begun(desk: Desk, customer: str, *, holder: str) -> str:
-    path = desk.merchant.mint(customer)
-    await desk.visitor.open(path)
-    value = desk.ports.signer.read("browser", desk.visitor.client.cookies["lw_browser"].strip('"'))
-    token_sha256 = desk.ports.signer.read_link(path.removeprefix("/cancel/"))
-    assert value is not None
-    assert token_sha256 is not None
-    started = await desk.database.write(
-        sessions.begin,
-        token_sha256=token_sha256,
-        browser_sha256=hashlib.sha256(value.partition(".")[0].encode()).hexdigest(),
-        accept_language=None,
-        holder=holder,
-        now=desk.clock.now(),
-    )
-    return started.session_id
 
 
 async def taxed(_: str, change: Change) -> Preview | None:

@@ -2,6 +2,7 @@
 and a visitor at the door."""
 
 import asyncio
+import hashlib
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
 from contextlib import asynccontextmanager, contextmanager
@@ -197,6 +198,19 @@ class Desk:
         return await self.visitor.open(
             self.merchant.mint(customer, **mint), headers=FROM_A_PAGE, status=status
         )
+
+    async def exchanging(self, customer: str = "cus_ben") -> dict[str, Any]:
+        """What `opening.enter` is given when our visitor's browser comes by a new link."""
+        path = self.merchant.mint(customer)
+        # A page with a button: nothing is exchanged yet, and the browser is known from now on.
+        await self.visitor.open(path)
+        cookie = self.ports.signer.read("browser", self.visitor.client.cookies["lw_browser"].strip('"'))
+        assert cookie is not None
+        return {
+            "token_sha256": self.ports.signer.read_link(path.removeprefix("/cancel/")),
+            "browser_sha256": hashlib.sha256(cookie.partition(".")[0].encode()).hexdigest(),
+            "accept_language": None,
+        }
 
     async def at_offer(self, reason: str, customer: str = "cus_ben", **mint: Any) -> Page:
         """Enter and give a reason that leads to an offer."""
