@@ -52,6 +52,7 @@ _RECEIPTS, _VERIFICATIONS, _JOBS, _LIMITS = (
     _TABLES[name] for name in ("receipts", "verifications", "outbox_jobs", "rate_limits")
 )
 _FLOWS, _VERSIONS = _TABLES["flows"], _TABLES["flow_versions"]
+_ENDPOINTS, _CONNECTIONS = _TABLES["webhook_endpoints"], _TABLES["connections"]
 
 SESSION = select(_SESSIONS).where(_SESSIONS.c.id == bindparam("id"))
 ENVIRONMENT = select(_ENVIRONMENTS).where(_ENVIRONMENTS.c.app_id == bindparam("app_id"))
@@ -142,6 +143,14 @@ JUST_ASKED = (
 NEW_VERIFICATION, NEW_JOB = insert(_VERIFICATIONS), insert(_JOBS)
 NEW_SESSION, NEW_LINK, NEW_OFFER = insert(_SESSIONS), insert(_LINKS), insert(_OFFERS)
 NEW_EVENT = insert(_EVENTS)
+LISTENING = select(_ENDPOINTS.c.id, _ENDPOINTS.c.types).where(
+    _ENDPOINTS.c.app_id == bindparam("app_id"),
+    _ENDPOINTS.c.disabled_at.is_(None),
+    _ENDPOINTS.c.removed_at.is_(None),
+)
+HEALTH = select(_CONNECTIONS.c.failures, _CONNECTIONS.c.rest_until, _CONNECTIONS.c.last_ok_at).where(
+    _CONNECTIONS.c.app_id == bindparam("app_id")
+)
 
 
 def create_bare(database_url: str, outside: str) -> Litestar:
@@ -261,6 +270,7 @@ def _exchange(db: Session, token_sha256: str) -> tuple[str, str]:
     }
     db.connection().execute(NEW_SESSION, values)
     _emit(db, str(link["app_id"]), "exchanged", "consumed")
+    db.connection().execute(HEALTH, {"app_id": link["app_id"]}).all()
     return str(values["id"]), str(link["customer_id"])
 
 
@@ -367,6 +377,7 @@ def _emit(db: Session, app_id: str, *types: str) -> None:
         for name in types
     ]
     db.connection().execute(NEW_EVENT, rows)
+    db.connection().execute(LISTENING, {"app_id": app_id}).all()
 
 
 def _row(db: Session, statement: Select[Any], **values: str) -> RowMapping:
