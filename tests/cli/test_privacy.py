@@ -2,9 +2,14 @@
 
 import json
 
+from sqlmodel import Session, select
+
 from app.adapters.vault import Vault
 from app.db.database import Database
 from app.db.tables.accounts import Environment
+from app.db.tables.links import CancelLink
+from app.privacy import erasing
+from app.privacy.erasing import Measure
 from tests.cli.conftest import Run
 from tests.support.apps import OLD_SECRET, SECRET
 
@@ -46,6 +51,22 @@ def test_how_long_data_is_kept_is_set_and_shown(run: Run, app_id: str) -> None:
         assert run("setup", "retention", app_id, "--", wrong).errors == [
             "days: Must be from 7 to 3650 days, or 0, which forgets nothing."
         ]
+
+
+def test_what_is_erased_is_listed_as_such(run: Run, app_id: str, database: Database) -> None:
+    assert run("keys", "create", app_id).code == 0
+    for customer in ("cus_1", "cus_2"):
+        assert run("links", "create", app_id, customer).code == 0
+    assert {"cus_1", "cus_2"} <= {*run("links", "list", app_id).out.split()}
+    database.write_sync(forget_links_of, "cus_1")
+    listed = run("links", "list", app_id).out.split()
+    assert "cus_1" not in listed
+    assert {"(erased)", "cus_2"} <= {*listed}
+
+
+def forget_links_of(db: Session, customer_id: str) -> None:
+    for link in db.exec(select(CancelLink).where(CancelLink.customer_id == customer_id)).all():
+        erasing.erase_link(db, link, Measure(link.created_at))
 
 
 def test_slacks_url_is_kept_sealed_and_shown_nowhere(run: Run, app_id: str, database: Database) -> None:

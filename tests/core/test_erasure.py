@@ -5,12 +5,17 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from app.connections.customer_data import read_answer
+from app.core.direct import DirectCustomer, parse_customer
 from app.core.email_address import address_key
-from app.core.erasure import erased_columns, erased_record, erased_state
+from app.core.erasure import NOBODY, erased_columns, erased_record, erased_state
+from app.core.errors import InvalidInput
 from app.core.session_record import redact
 from app.core.state import SessionState
 from app.insights.mcp.story import story, summary
+from app.links.forms import read_order
 from tests.support.clock import START
 
 ANSWER = {"reason": "price", "follow_up": "mine alone", "text": "also mine", "at": "2026-11-21T09:00:00Z"}
@@ -99,6 +104,18 @@ def test_what_is_left_can_be_told_erased_again_and_explained() -> None:
     assert erased_record(left, keeps_reason=False, now=START) == left
     assert redact(left)["_id"] == summary(left)["_id"] == "cs_1"
     assert story(left)[-1].endswith("ended as canceled.")
+
+
+def test_no_customer_can_be_called_as_nobody_is() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_customer({"id": NOBODY, "email": "ada@example.com"})
+    assert [error.field for error in refused.value.fields] == ["customer.id"]
+    with pytest.raises(InvalidInput) as refused:
+        read_order({"customerId": NOBODY, "expiresAt": "2027-01-01T00:00:00Z"})
+    assert [error.field for error in refused.value.fields] == ["customerId"]
+    assert read_answer({"customerId": NOBODY}).customer_id is None
+    with pytest.raises(ValidationError):  # what every adapter makes of what its billing system says
+        DirectCustomer(id=NOBODY)
 
 
 # --- Addresses ---

@@ -1,23 +1,35 @@
 """What is personal is forgotten when its time is over, and no sooner; counts and reasons stay."""
 
+from datetime import timedelta
+from pathlib import Path
+
 import pytest
 
 from app.core.erasure import NOBODY
+from app.core.facts import History
 from app.core.state import SessionState
+from app.core.webhook_ladder import LADDER_S, next_try
 from app.db.tables.links import CancelLink
 from app.db.tables.mail import Mail
 from app.db.tables.manual import CancellationRequest
 from app.db.tables.receipts import Receipt
 from app.db.tables.records import SessionRecord
 from app.db.tables.sessions import CancelSession
+from app.db.tables.webhooks import WebhookEndpoint
 from app.manual import service as manual
 from app.privacy import overdue, retention
+from app.sessions import queries
+from app.webhooks import endpoints
 from tests.privacy.conftest import BEN, Bureau, dump
-from tests.support.pages import Visitor
+from tests.support.clock import START
+from tests.support.pages import FROM_A_PAGE, Visitor
+from tests.support.press import press
+from tests.support.receiver import Answer
 
 pytestmark = pytest.mark.anyio
 
 WORDS = "zanzibar-quagga"
+PRIVACY = Path(__file__).parents[2] / "docs" / "privacy.md"
 TRACES = (BEN, "cus_ben", "sub_ben_pro", WORDS)
 
 
@@ -127,6 +139,140 @@ async def test_a_link_that_still_opens_waits_for_its_end(bureau: Bureau) -> None
     bureau.desk.clock.advance(days=20)
     await sweep(bureau)
     assert bureau.desk.links()[0].customer_id == NOBODY
+
+
+async def test_a_link_that_was_used_up_or_revoked_waits_for_nothing(bureau: Bureau) -> None:
+    bureau.desk.merchant.change(retention_days=7)
+    now = bureau.desk.clock.now()
+    bureau.desk.merchant.mint("cus_ben", expires_at=now + timedelta(days=30), consumed_at=now)
+    bureau.desk.merchant.mint("cus_ben", expires_at=now + timedelta(days=30), revoked_at=now)
+    bureau.desk.clock.advance(days=8)
+    await sweep(bureau)
+    assert [link.customer_id for link in bureau.desk.links()] == [NOBODY] * 2
+
+
+async def test_a_link_outlives_the_session_that_it_opened_and_opens_another(bureau: Bureau) -> None:
+    bureau.desk.merchant.change(retention_days=7)
+    link = bureau.desk.merchant.mint(
+        "cus_ben", single_use=False, expires_at=bureau.desk.clock.now() + timedelta(days=30)
+    )
+    visitor = bureau.desk.visitor
+    first = await visitor.open(link, headers=FROM_A_PAGE)
+    await visitor.submit(first, "Continue", {"reason": "broken", "follow_up--broken": WORDS})
+    bureau.desk.clock.advance(hours=3)
+    await bureau.work()
+    bureau.desk.clock.advance(days=8)
+    await sweep(bureau)
+    assert (bureau.desk.session().customer_id, bureau.desk.links()[0].customer_id) == (NOBODY, "cus_ben")
+    assert WORDS not in dump(bureau.database)
+    again = await visitor.open(link, headers=FROM_A_PAGE)
+    assert (again.h1, again.path == first.path) == (first.h1, False)
+    assert WORDS not in again.text
+    assert sorted(row.customer_id for row in bureau.desk.sessions()) == [NOBODY, "cus_ben"]
+    bureau.desk.clock.advance(days=30)
+    await bureau.work()
+    bureau.desk.clock.advance(days=8)
+    await sweep(bureau)
+    assert traces(bureau) == []
+
+
+# --- Events that are owed ---------------------------------------------------------------------------------------------
+
+
+async def leave_and_be_told_of(bureau: Bureau) -> str:
+    """A session that nobody finished, its link, and a request: told to an endpoint that takes nothing. Its id."""
+    bureau.desk.merchant.change(retention_days=7)
+    bureau.listen()
+    bureau.receiver.on_message = None
+    bureau.receiver.usual = Answer(500)
+    async with bureau.desk.browser() as client:
+        await bureau.begin(Visitor(client), "cus_ben", WORDS)
+    async with bureau.desk.browser() as client:
+        await bureau.request(Visitor(client), BEN, WORDS)
+    (request,) = bureau.desk.all(CancellationRequest)
+    bureau.database.write_sync(
+        manual.close, app_id=request.app_id, request_id=request.id, now=bureau.desk.clock.now()
+    )
+    bureau.desk.clock.advance(hours=3)
+    await bureau.work()
+    (endpoint,) = bureau.desk.all(WebhookEndpoint)
+    bureau.desk.clock.advance(days=8)
+    return endpoint.id
+
+
+def whose(bureau: Bureau) -> tuple[str, str, str | None]:
+    (request,) = bureau.desk.all(CancellationRequest)
+    return bureau.desk.session().customer_id, bureau.desk.links()[0].customer_id, request.address
+
+
+async def test_what_an_endpoint_has_yet_to_be_told_waits_until_it_is(bureau: Bureau) -> None:
+    await leave_and_be_told_of(bureau)
+    owed = {event.id for event in bureau.desk.events()}
+    await sweep(bureau)
+    assert whose(bureau) == ("cus_ben", "cus_ben", BEN)
+    assert {event.id for event in bureau.desk.events()} == owed
+    bureau.receiver.usual = Answer(200)
+    await bureau.work()
+    assert {got.id for got in bureau.receiver.inbox} >= owed
+    await sweep(bureau)
+    assert whose(bureau) == (NOBODY, NOBODY, None)
+    assert bureau.desk.events() == []
+    assert traces(bureau) == []
+
+
+async def test_an_endpoint_that_is_told_nothing_any_more_holds_nothing_up(bureau: Bureau) -> None:
+    endpoint_id = await leave_and_be_told_of(bureau)
+    bureau.database.write_sync(
+        endpoints.disable,
+        app_id=bureau.desk.merchant.app_id,
+        endpoint_id=endpoint_id,
+        now=bureau.desk.clock.now(),
+    )
+    await sweep(bureau)
+    assert whose(bureau) == (NOBODY, NOBODY, None)
+    assert bureau.desk.events() == []
+
+
+async def test_what_was_given_up_holds_nothing_up(bureau: Bureau) -> None:
+    await leave_and_be_told_of(bureau)
+    for _ in LADDER_S:
+        bureau.desk.clock.advance(hours=29)  # a day and what is added to it
+        await bureau.work()
+    assert whose(bureau) == (NOBODY, NOBODY, None)
+    assert traces(bureau) == []
+
+
+def test_the_longest_that_a_webhook_is_tried_is_as_the_documentation_says() -> None:
+    begun = at = START
+    tries = 0
+    while (again := next_try(tries=tries + 1, failed_at=at, chance=1.0, retry_after_s=1e9)) is not None:
+        tries, at = tries + 1, again
+    longest = at - begun
+    assert (longest.days, longest.seconds // 3600) == (9, 4)
+    assert "at most nine days and five hours" in " ".join(PRIVACY.read_text("utf-8").split())
+
+
+# --- Nobody -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("customer_id", ["erased", "cus_ben"])
+async def test_nobody_inherits_what_was_erased(bureau: Bureau, customer_id: str) -> None:
+    page = await bureau.desk.at_offer("price")
+    await press(bureau.desk.visitor, page, "accept")
+    await bureau.work()
+    bureau.desk.clock.advance(days=401)
+    await sweep(bureau)
+    assert bureau.desk.session().erased_at is not None
+    [offer] = bureau.desk.offers()
+    assert (offer.status, offer.accepted_at is not None) == ("applied", True)
+    history = bureau.database.read_sync(
+        queries.history_of,
+        app_id=bureau.desk.merchant.app_id,
+        customer_id=customer_id,
+        subscription_ids=["sub_ben_pro"],
+        now=bureau.desk.clock.now(),
+    )
+    assert history == {"sub_ben_pro": History()}
 
 
 async def test_many_go_in_bites(bureau: Bureau, monkeypatch: pytest.MonkeyPatch) -> None:
