@@ -90,16 +90,15 @@ async def _delete(at: Workshop, organization_id: str, email: str) -> Erasure:
 
 def _told(at: Workshop, organization_id: str, email: str) -> Iterator[str]:
     known = at.database.read_sync(accessing.look_up, organization_id=organization_id, email=email, most=MOST)
-    yield f'{{"email":{json.dumps(known.whose.key)},"sessions":['
-    comma = ""
-    for begin in range(0, len(known.session_ids), accessing.BITE):
-        some = known.session_ids[begin : begin + accessing.BITE]
-        for session in at.database.read_sync(accessing.tell_sessions, some):
-            yield comma + json.dumps(session)
-            comma = ","
-    yield "]"
-    for section, rows in known.others.items():
-        yield f",{json.dumps(section)}:{json.dumps(list(rows))}"
+    yield f'{{"email":{json.dumps(known.whose.key)}'
+    for section in accessing.SECTIONS:
+        yield f',"{section}":['
+        comma = ""
+        for ids in known.bites(section):
+            for row in at.database.read_sync(accessing.tell, section, ids):
+                yield comma + json.dumps(row)
+                comma = ","
+        yield "]"
     yield "}"
 
 

@@ -100,7 +100,7 @@ async def access(
     async with desk.admitted(request, ports) as asked:
         email = await _read_email(desk, asked, request)
         caller, known = await desk.read(asked, Scope.DSR, _look_up, email)
-    await desk.usage.note(caller, "dsr/access", rows=len(known.session_ids))
+    await desk.usage.note(caller, "dsr/access", rows=len(known.ids["sessions"]))
     return Stream(_told(ports, desk, known), media_type=MediaType.JSON, headers=HEADERS)
 
 
@@ -157,7 +157,7 @@ def _nothing(db: Session, caller: DataCaller) -> None:
 
 
 def _look_up(db: Session, caller: DataCaller, email: str) -> Known:
-    return accessing.look_up(db, organization_id=caller.organization_id, email=email)
+    return accessing.look_up(db, organization_id=caller.organization_id, email=email, most=accessing.MOST)
 
 
 def _find(db: Session, caller: DataCaller, erasure_id: str) -> Erasure:
@@ -165,16 +165,15 @@ def _find(db: Session, caller: DataCaller, erasure_id: str) -> Erasure:
 
 
 async def _told(ports: Ports, desk: DataDesk, known: Known) -> AsyncIterator[str]:
-    yield f'{{"data":{{"email":{json.dumps(known.whose.key)},"sessions":['
-    ids, comma = list(known.session_ids), ""
-    while ids:
-        some, ids = ids[: accessing.BITE], ids[accessing.BITE :]
-        for session in await desk.read_on(ports, accessing.tell_sessions, some):
-            yield comma + json.dumps(session)
-            comma = ","
-    yield "]"
-    for section, rows in known.others.items():
-        yield f",{json.dumps(section)}:{json.dumps(list(rows))}"
+    yield f'{{"data":{{"email":{json.dumps(known.whose.key)}'
+    for section in accessing.SECTIONS:
+        yield f',"{section}":['
+        comma = ""
+        for ids in known.bites(section):
+            for row in await desk.read_on(ports, accessing.tell, section, ids):
+                yield comma + json.dumps(row)
+                comma = ","
+        yield "]"
     yield "}}"
 
 

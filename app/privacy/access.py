@@ -3,11 +3,14 @@
 Nothing is left out because it is internal, but secrets: hashes of tokens and browsers, codes, and what is sealed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from sqlalchemy import event
+from sqlalchemy.orm import ORMExecuteState, load_only
 from sqlmodel import Session
 
 from app.core.calendar import iso
@@ -15,14 +18,16 @@ from app.core.email_address import address_key
 from app.core.errors import Conflict
 from app.db.base import Table
 from app.db.tables.links import CancelLink
+from app.db.tables.mail import Mail
+from app.db.tables.manual import CancellationRequest
 from app.db.tables.records import SessionRecord
 from app.db.tables.sessions import CancelSession
+from app.db.tables.verifications import Verification
 from app.privacy import finding
 from app.privacy.finding import Whose
 
 MOST: Final = 5_000  # rows of one kind in one answer
-BITE: Final = 25  # sessions that are in memory at once
-SECTIONS: Final = ("sessions", "links", "requests", "verifications", "mails", "records")
+BITE: Final = 25  # rows of one kind, with what hangs on each, that are in memory at once
 _SECRET: Final = frozenset(
     {"token_sha256", "browser_sha256", "code_mac", "code_encrypted", "found_encrypted", "data_encrypted"}
     | {
@@ -44,58 +49,97 @@ class TooMuchToTell(Conflict):
     )
 
 
+# What rows are found and put in order by. A whole one may have tens of kilobytes, so that thousands are read bite by
+# bite, and told as they are read.
+_NEEDED: Final[Mapping[type[Table], Sequence[Any]]] = {
+    CancelSession: (
+        CancelSession.app_id,
+        CancelSession.customer_id,
+        CancelSession.link_id,
+        CancelSession.created_at,
+    ),
+    CancelLink: (CancelLink.app_id, CancelLink.customer_id, CancelLink.email_key),
+    CancellationRequest: (CancellationRequest.session_id,),
+    Verification: (Verification.id,),
+    Mail: (Mail.id,),
+    SessionRecord: (SessionRecord.session_id,),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Whose it is, and the ids of what is known: what is told of them is read bite by bite."""
+    """Whose it is, and the ids of what is known, section by section and in the order in which it is told."""
 
     whose: Whose
-    session_ids: Sequence[str]
-    others: Mapping[str, Sequence[Mapping[str, Any]]]  # section -> rows as they are told
+    ids: Mapping[str, Sequence[str]]
+
+    def bites(self, section: str) -> Iterator[Sequence[str]]:
+        """What `tell` is to be asked for, one after the other."""
+        ids = self.ids[section]
+        return (ids[begin : begin + BITE] for begin in range(0, len(ids), BITE))
 
 
-def look_up(db: Session, *, organization_id: str, email: str, most: int = MOST) -> Known:
+def look_up(db: Session, *, organization_id: str, email: str, most: int) -> Known:
     """What there is about an address. Raises TooMuchToTell."""
     whose = Whose(finding.app_ids_of(db, organization_id), address_key(email))
-    sessions = finding.list_sessions(db, whose, limit=most + 1)
+    with _slim(db):
+        ids = _find_ids(db, whose, most + 1)
+    if any(len(of_one_kind) > most for of_one_kind in ids.values()):
+        raise TooMuchToTell
+    return Known(whose, ids)
+
+
+def tell(db: Session, section: str, ids: Sequence[str]) -> list[Mapping[str, Any]]:
+    """These rows with all that hangs on them, in their order; what was erased meanwhile is left out."""
+    kind, told = _SECTIONS[section]
+    rows = [db.get(kind, one) for one in ids]
+    return [told(db, row) for row in rows if row is not None and getattr(row, "erased_at", None) is None]
+
+
+def _find_ids(db: Session, whose: Whose, limit: int) -> dict[str, list[str]]:
+    sessions = finding.list_sessions(db, whose, limit=limit)
     customers = dict.fromkeys((row.app_id, row.customer_id) for row in sessions)
-    links = finding.list_links(db, whose, limit=most + 1)
+    links = finding.list_links(db, whose, limit=limit)
     customers |= dict.fromkeys((row.app_id, row.customer_id) for row in links)
     found = {row.id: row for row in sessions}
     by_id = {row.id: row for row in links}
     for app_id, customer_id in customers:
-        nameless = finding.list_nameless_sessions(db, app_id=app_id, customer_id=customer_id, limit=most + 1)
+        nameless = finding.list_nameless_sessions(db, app_id=app_id, customer_id=customer_id, limit=limit)
         found |= {row.id: row for row in nameless}
-        unused = finding.list_nameless_links(db, app_id=app_id, customer_id=customer_id, limit=most + 1)
+        unused = finding.list_nameless_links(db, app_id=app_id, customer_id=customer_id, limit=limit)
         by_id |= {row.id: row for row in unused}
-    for link_id in {row.link_id for row in found.values() if row.link_id} - by_id.keys():
-        link = db.get(CancelLink, link_id)
+    for link_id in dict.fromkeys(row.link_id for row in found.values() if row.link_id):
+        link = db.get(CancelLink, link_id) if link_id not in by_id else None
         if link is not None and link.email_key in (None, whose.key):
             by_id[link.id] = link
-    others = {
-        "links": [_link(db, row) for row in by_id.values()],
-        "requests": [
-            _request(db, row)
-            for row in finding.list_requests(db, whose, limit=most + 1)
-            if row.session_id not in found
-        ],
-        "verifications": [_row(row) for row in finding.list_verifications(db, whose, limit=most + 1)],
-        "mails": [_row(row) for row in finding.list_mails(db, whose, limit=most + 1)],
-        "records": [
-            row.record
-            for row in finding.list_records(db, whose, limit=most + 1)
-            if row.session_id not in found
-        ],
+    requests = finding.list_requests(db, whose, limit=limit)
+    records = finding.list_records(db, whose, limit=limit)
+    return {
+        "sessions": sorted(found, key=lambda id: (found[id].created_at, id)),
+        "links": list(by_id),
+        "requests": [row.id for row in requests if row.session_id not in found],
+        "verifications": [row.id for row in finding.list_verifications(db, whose, limit=limit)],
+        "mails": [row.id for row in finding.list_mails(db, whose, limit=limit)],
+        "records": [row.session_id for row in records if row.session_id not in found],
     }
-    if len(found) > most or any(len(rows) > most for rows in others.values()):
-        raise TooMuchToTell
-    ids = sorted(found, key=lambda id: (found[id].created_at, id))
-    return Known(whose, ids, others)
 
 
-def tell_sessions(db: Session, session_ids: Sequence[str]) -> list[dict[str, Any]]:
-    """These sessions with all that hangs on them, in their order; what was erased meanwhile is left out."""
-    rows = [db.get(CancelSession, session_id) for session_id in session_ids]
-    return [_session(db, row) for row in rows if row is not None and row.erased_at is None]
+@contextmanager
+def _slim(db: Session) -> Iterator[None]:
+    """What is selected has the columns of `_NEEDED` alone; to ask a row for another one raises."""
+
+    def leave_out(state: ORMExecuteState) -> None:
+        for selected in getattr(state.statement, "column_descriptions", ()):
+            needed = _NEEDED.get(selected["expr"])
+            if needed is not None:
+                state.statement = state.statement.options(load_only(*needed, raiseload=True))
+
+    event.listen(db, "do_orm_execute", leave_out)
+    try:
+        yield
+    finally:
+        event.remove(db, "do_orm_execute", leave_out)
+        db.expunge_all()
 
 
 def _session(db: Session, row: CancelSession) -> dict[str, Any]:
@@ -142,6 +186,14 @@ def _deliveries(db: Session, event_ids: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
+def _plain(db: Session, row: Table) -> dict[str, Any]:
+    return _row(row)
+
+
+def _record(db: Session, record: SessionRecord) -> Mapping[str, Any]:
+    return record.record
+
+
 def _row(row: Table) -> dict[str, Any]:
     """Every column but the secret ones, under the API's kind of names; JSON columns as they are stored."""
     return {
@@ -154,3 +206,15 @@ def _row(row: Table) -> dict[str, Any]:
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(part.capitalize() for part in rest)
+
+
+# In the order in which they are told: what a row of each is, and how it is told.
+_SECTIONS: Final[Mapping[str, tuple[type[Table], Callable[[Session, Any], Mapping[str, Any]]]]] = {
+    "sessions": (CancelSession, _session),
+    "links": (CancelLink, _link),
+    "requests": (CancellationRequest, _request),
+    "verifications": (Verification, _plain),
+    "mails": (Mail, _plain),
+    "records": (SessionRecord, _record),
+}
+SECTIONS: Final = tuple(_SECTIONS)
