@@ -28,6 +28,7 @@ from app.cancel.verifying import show_verification, submit_verification
 from app.connections import api as hooks
 from app.connections import inbound
 from app.connections import queries as connections
+from app.connections import service as billing
 from app.db import schema
 from app.db.database import Database
 from app.db.limits import forget_expired
@@ -301,7 +302,7 @@ def _lifespan(
 
 @asynccontextmanager
 async def _opened(ports: Ports, *, owns_database: bool, owns_http: bool) -> AsyncIterator[None]:
-    """The database connected and of the right version; at the end what is ours is closed."""
+    """The database connected and of the right version, and billing ready; at the end what is ours is closed."""
     async with AsyncExitStack() as closing:
         if owns_http:
             closing.push_async_callback(ports.http.aclose)
@@ -309,6 +310,7 @@ async def _opened(ports: Ports, *, owns_database: bool, owns_http: bool) -> Asyn
             closing.push_async_callback(ports.database.close)
             await ports.database.connect()
         await _check_schema(ports.database)
+        await billing.load_connected(ports.database)
         yield
 
 

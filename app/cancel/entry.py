@@ -8,6 +8,7 @@ from app.cancel import screens as sc
 from app.cancel.framing import contacts_of
 from app.cancel.visit import Answer, Host, Visit, host_of, host_page, sent_from_here, to
 from app.cancel.words import OverKind
+from app.connections import service as connections
 from app.core.email_address import MAX_ADDRESS
 from app.core.errors import FieldError, InvalidInput
 from app.verify import service as verify
@@ -30,7 +31,7 @@ async def show_entry(visit: Visit, app_id: str) -> Answer:
     """The address field; where an address cannot be proven here, how to reach the merchant. Raises NotFound."""
     host = await host_of(visit, app_id)
     known = await known_of(visit, app_id)
-    if not can_verify(visit, host):
+    if not await can_verify(visit, host):
         return host_page(visit, host, request_off(host, known.email), action=request_address(app_id))
     return _page(visit, host, email=known.email, link=_sign_link(visit, app_id, known.link_id))
 
@@ -39,7 +40,7 @@ async def submit_entry(visit: Visit, app_id: str) -> Answer:
     """Have a code mailed, and lead to where it is typed: for any address alike. Raises NotFound."""
     form = await parse_form(visit.request)
     host = await host_of(visit, app_id)
-    if not can_verify(visit, host):
+    if not await can_verify(visit, host):
         return host_page(visit, host, request_off(host, form.get("email")), action=request_address(app_id))
     browser = sent_from_here(visit, host, form)
     if browser is None:
@@ -76,7 +77,7 @@ async def show_way_in(
 ) -> Answer:
     """Say in a sentence what is over, and go on from there: on the same page. Raises NotFound."""
     host = await host_of(visit, app_id)
-    if not can_verify(visit, host):
+    if not await can_verify(visit, host):
         words = host.wording.over(kind, "request")
         screen = sc.Request(
             words.title, words.lead, contacts=contacts_of(host.environment), return_link=host.return_link
@@ -93,8 +94,9 @@ async def show_way_in(
     return host_page(visit, host, entry, action=entry_address(app_id), status=status)
 
 
-def can_verify(visit: Visit, host: Host) -> bool:
+async def can_verify(visit: Visit, host: Host) -> bool:
     ports = visit.ports
+    await connections.load(host.environment)
     return verify.can_verify(
         host.environment,
         vault=ports.vault,

@@ -60,7 +60,7 @@ async def show_request(
         if left is not None:
             return host_page(visit, host, _left(visit, host, *left))
     known = await known_of(visit, app_id)
-    return _page(visit, host, email=known.email, verification_id=known.verification_id)
+    return await _page(visit, host, email=known.email, verification_id=known.verification_id)
 
 
 @route(REQUEST, http_method=HttpMethod.POST, include_in_schema=False)
@@ -76,9 +76,9 @@ async def submit_request(
     host = await host_of(visit, app_id)
     page = partial(_page, visit, host, email=form.get("email"), note=form.get("note"))
     if sent_from_here(visit, host, form) is None:
-        return page(status=403, notice=host.copy.t("entry.blocked"))
+        return await page(status=403, notice=host.copy.t("entry.blocked"))
     if errors := typing_errors(host, form, "email", "note"):
-        return page(status=422, errors=errors)
+        return await page(status=422, errors=errors)
     try:
         left = await ports.database.write(
             manual.request,
@@ -92,16 +92,16 @@ async def submit_request(
         )
     except InvalidInput as refused:
         errors = in_words(host, refused, count=manual.MAX_NOTE)
-        return page(status=422, errors=errors)
+        return await page(status=422, errors=errors)
     except TooManyRequests as refused:
         wait_s = refused.retry_after or 1
         message = host.copy.t("errors.request.wait", wait=host.wording.wait(wait_s))
         errors = (FieldError("email", message),)
-        return page(status=429, errors=errors, retry_after=wait_s)
+        return await page(status=429, errors=errors, retry_after=wait_s)
     return to(f"{request_address(app_id)}?left={ports.signer.sign(_LEFT, left.id)}")
 
 
-def _page(
+async def _page(
     visit: Visit,
     host: Host,
     *,
@@ -117,7 +117,7 @@ def _page(
         host,
         email=email,
         note=note,
-        can_verify=can_verify(visit, host),
+        can_verify=await can_verify(visit, host),
         verification_id=verification_id,
     )
     return host_page(

@@ -10,7 +10,7 @@ from litestar import MediaType, Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from app.connections import inbound
+from app.connections import inbound, service
 from app.connections.inbound import WebhookRefused
 from app.core.billing import InboundMessage
 from app.core.errors import AppError
@@ -102,6 +102,8 @@ async def _answer(said: Awaitable[bytes]) -> Response[bytes]:
 async def _prove(request: AnyRequest, provider: str, app_id: str, ports: Ports, rates: HookRates) -> bytes:
     rates.admit_unproven(client_ip(request, ports.settings.trusted_proxies), ports.clock.now())
     environment = await ports.database.read(inbound.find_receiver, app_id=app_id, provider=provider)
+    if environment is not None:
+        await service.load(environment)
     query = request.query_params.multi_items()
     answer = inbound.answer(environment, query, vault=ports.vault, http=ports.http, clock=ports.clock)
     return answer.encode()
@@ -112,6 +114,8 @@ async def _take(request: AnyRequest, provider: str, app_id: str, ports: Ports, r
     rates.admit(app_id, address, now)
     body = await read_body(request, inbound.MAX_BYTES)
     environment = await ports.database.read(inbound.find_receiver, app_id=app_id, provider=provider)
+    if environment is not None:
+        await service.load(environment)
     message = InboundMessage(_headers(request), body, now)
     try:
         notice = inbound.check(environment, message, vault=ports.vault, http=ports.http, clock=ports.clock)

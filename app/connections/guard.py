@@ -38,12 +38,20 @@ from app.db.database import Database
 
 RESTS: Final = "The billing system has failed lately, and is left alone for a while."
 LOOK_AGAIN_AFTER: Final = timedelta(seconds=5)
+FAIR_S: Final = 1.0  # how long a call must have been under way, before that it was ended says anything
 PROBED_S: Final = 2.0  # when to come back while somebody else finds out whether it answers again
 SHORTEST_SECRET: Final = 6
 HIDDEN: Final = "***"
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
+
+
+class OutOfTime(ProviderUnavailable):
+    """The caller could wait no longer."""
+
+    def __init__(self) -> None:
+        super().__init__("The billing system did not answer in time.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +73,19 @@ class Watch:
 class GuardedBilling(BillingProvider):
     """One caller's way to a billing system, for as long as he is busy with it: an opening, a change, a look-up.
 
-    Raises ProviderUnavailable with `retry_after`, without a call, while the system is left alone. A call's wait for its
-    turn is part of the caller's own time. No database transaction is open while one is under way.
+    Raises ProviderUnavailable with `retry_after`, without a call, while the system is left alone; and where the
+    caller's own time, which a call's wait for its turn is part of, ends before there is an answer. That the system was
+    silent for a fair part of that time is a failure; that the caller was called off is none. No database transaction
+    is open while a call is under way.
     """
 
-    def __init__(self, provider: BillingProvider, watch: Watch) -> None:
+    def __init__(self, provider: BillingProvider, watch: Watch, *, ends_at: float | None = None) -> None:
+        """`ends_at`: when the caller's time ends, by the event loop's clock; None: he sees to that himself."""
         self._provider = provider
         self._watch = watch
+        self._ends_at = ends_at
+        self._noting = asyncio.Lock()
+        self._has_noted_silence = False
         self._looking = asyncio.Lock()
         self._standing = Standing()
         self._looked_at: datetime | None = None
@@ -123,18 +137,43 @@ class GuardedBilling(BillingProvider):
         return await (self._ask(ask) if self._provider.reads_back else ask())
 
     async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
-        async with self._watch.place.slots:
-            await self._admit()
-            try:
-                answer = await ask()
-            except (ProviderRefused, NotYet):
-                await self._note_success()
-                raise
-            except ProviderUnavailable as error:
-                await self._note_failure(error)
-                raise
+        slots = self._watch.place.slots
+        await self._in_time(slots.acquire())
+        try:
+            await self._in_time(self._admit())
+            answer = await self._hear(ask)
+        finally:
+            slots.release()
         await self._note_success()
         return answer
+
+    async def _hear(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """The call itself, and what a failure says of the system."""
+        clock = asyncio.get_running_loop()
+        began_at = clock.time()
+        try:
+            return await self._in_time(ask())
+        except (ProviderRefused, NotYet):
+            await self._note_success()
+            raise
+        except OutOfTime as silence:
+            if clock.time() - began_at >= FAIR_S:
+                await self._note_silence(silence)
+            raise
+        except ProviderUnavailable as error:
+            await self._note_failure(error)
+            raise
+
+    async def _in_time(self, wait: Awaitable[T]) -> T:
+        """Raises OutOfTime at the end of the caller's own time."""
+        timer = asyncio.timeout_at(self._ends_at)
+        try:
+            async with timer:
+                return await wait
+        except TimeoutError:
+            if not timer.expired():
+                raise
+            raise OutOfTime from None
 
     # --- Before a call ------------------------------------------------------------------------------------------------
 
@@ -190,6 +229,13 @@ class GuardedBilling(BillingProvider):
             if was_failing:
                 watch.place.news += 1
                 self._news = watch.place.news
+
+    async def _note_silence(self, silence: OutOfTime) -> None:
+        """Once for all that its caller has asked: it ends at one moment, and a system is silent or it is not."""
+        async with self._noting:
+            if not self._has_noted_silence:
+                self._has_noted_silence = True
+                await self._note_failure(silence)
 
     async def _note_failure(self, error: ProviderUnavailable) -> None:
         watch, now, claim = self._watch, self._watch.clock.now(), self._claim

@@ -83,6 +83,12 @@ def list_connected(db: Session, *, limit: int, after: str = "") -> list[Connecte
     return [Connected(*row) for row in rows]
 
 
+def list_connected_providers(db: Session) -> list[str]:
+    """Which billing systems any environment is connected to."""
+    connected = select(Environment.provider).where(col(Environment.provider_config).is_not(None))
+    return sorted(db.exec(connected.distinct()))
+
+
 def remember_event(db: Session, *, app_id: str, event_sha256: str, expires_at: datetime) -> bool:
     """True the first time."""
     values = {"app_id": app_id, "event_sha256": event_sha256, "expires_at": expires_at}

@@ -14,7 +14,7 @@ from app.adapters.clock import Clock
 from app.adapters.http import OutboundHttp
 from app.adapters.places import Places
 from app.adapters.vault import SealBroken, Vault
-from app.connections import health
+from app.connections import health, queries
 from app.connections.customer_data import BREAKER_FAILURES, BREAKER_REST
 from app.connections.guard import GuardedBilling, Watch
 from app.core.billing import Account, BillingProvider, Capability
@@ -24,7 +24,18 @@ from app.db.database import Database
 from app.db.tables.accounts import Environment
 
 
-def connect(
+async def load(environment: Environment) -> None:
+    """What `adapter_of` and `capabilities` need to be there, where they are called on the event loop."""
+    await registry.load(environment.provider)
+
+
+async def load_connected(database: Database) -> None:
+    """Load every billing system that is connected, so that no customer waits for it."""
+    for provider in await database.read(queries.list_connected_providers):
+        await registry.load(provider)
+
+
+async def connect(
     environment: Environment,
     *,
     database: Database,
@@ -34,13 +45,16 @@ def connect(
     places: Places,
     customer: DirectCustomer | None = None,
     subscriptions: Sequence[DirectSubscription] = (),
+    ends_at: float | None = None,
 ) -> BillingProvider:
     """The environment's billing system, guarded: asked by few at once, and not while it is left alone.
 
-    For one caller and what he is busy with; what the merchant sent along is all that `direct` can see. Raises
-    InvalidInput for a connection that was never finished, or that no secret of ours opens any more.
+    For one caller and what he is busy with, until `ends_at` by the event loop's clock; what the merchant sent along is
+    all that `direct` can see. Raises InvalidInput for a connection that was never finished, or that no secret of ours
+    opens any more.
     """
     config = _opened(environment, vault)
+    await load(environment)
     provider = _adapter(environment, config, http, clock, Snapshot(customer, tuple(subscriptions)))
     kind = PROVIDERS[environment.provider]
     place = places.at(f"{environment.app_id} {kind.name}", most=kind.most_at_once)
@@ -53,7 +67,7 @@ def connect(
         secrets_in(kind, config),
         environment.provider_config,
     )
-    return GuardedBilling(provider, watch)
+    return GuardedBilling(provider, watch, ends_at=ends_at)
 
 
 def adapter_of(

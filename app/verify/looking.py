@@ -150,7 +150,7 @@ async def _ask_billing(ports: VerifyPorts, order: _Order, *, attempts: int) -> t
 
 async def _find(ports: VerifyPorts, environment: Environment, address: str) -> tuple[Found, ...]:
     """Who has the address and a subscription that is not over."""
-    provider = connections.connect(
+    provider = await connections.connect(
         environment,
         database=ports.database,
         vault=ports.vault,

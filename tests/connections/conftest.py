@@ -34,21 +34,22 @@ class Process:
     def vault(self) -> Vault:
         return Vault(self.merchant.settings.secrets)
 
-    def billing(self) -> BillingProvider:
+    async def billing(self, *, ends_at: float | None = None) -> BillingProvider:
         """The way of one more caller."""
         environment = self.database.read_sync(lambda db: db.get_one(Environment, self.merchant.app_id))
-        return service.connect(
+        return await service.connect(
             environment,
             database=self.database,
             vault=self.vault,
             http=self.http,
             clock=self.merchant.clock,
             places=self.places,
+            ends_at=ends_at,
         )
 
     async def ask(self) -> None:
         """Ask as a caller does who has one question."""
-        await self.billing().find_customer("cus_1")
+        await (await self.billing()).find_customer("cus_1")
 
     def row(self) -> Connection:
         return self.database.read_sync(lambda db: db.get_one(Connection, self.merchant.app_id))

@@ -11,7 +11,7 @@ from sqlmodel import Session
 
 from app.adapters.standard_webhooks import new_secret
 from app.connections import health, service
-from app.connections.guard import redacted
+from app.connections.guard import FAIR_S, OutOfTime, redacted
 from app.core.billing import (
     CredentialsRefused,
     NotYet,
@@ -163,7 +163,7 @@ async def test_an_answer_to_an_older_question_ends_no_rest(
 async def test_whoever_is_at_it_learns_of_a_rest_that_his_own_process_began(
     process: Process, office: Office
 ) -> None:
-    caller = process.billing()
+    caller = await process.billing()
     await caller.find_customer("cus_1")
     await break_down(process, office)
     with pytest.raises(ProviderUnavailable, match="left alone"):
@@ -173,13 +173,98 @@ async def test_whoever_is_at_it_learns_of_a_rest_that_his_own_process_began(
 async def test_whoever_is_at_it_for_long_learns_of_a_rest_from_elsewhere(
     process: Process, other: Process, office: Office, clock: FakeClock
 ) -> None:
-    caller = process.billing()
+    caller = await process.billing()
     await caller.find_customer("cus_1")
     await break_down(other, office)
     clock.advance(seconds=6)
     with pytest.raises(ProviderUnavailable, match="left alone") as held_off:
         await caller.find_customer("cus_1")
     assert held_off.value.retry_after == 4
+
+
+# --- A system that says nothing ---------------------------------------------------------------------------------
+
+
+async def silence(process: Process, office: Office, *, within_s: float) -> None:
+    """A caller with so much time asks three things at once, and is told nothing."""
+    office.is_held = True
+    caller = await process.billing(ends_at=asyncio.get_running_loop().time() + within_s)
+    questions = (caller.find_customer("cus_1"), caller.list_subscriptions("cus_1"), caller.list_catalog())
+    for answer in await asyncio.gather(*questions, return_exceptions=True):
+        assert isinstance(answer, OutOfTime)
+    await office.release()
+
+
+async def test_silence_until_the_callers_time_ends_is_one_failure(
+    process: Process, other: Process, office: Office
+) -> None:
+    await break_down(process, office, times=health.FAILURES - 1)
+    await silence(process, office, within_s=FAIR_S + 0.1)
+    assert process.row().failures == health.FAILURES
+    assert process.row().last_error == "The billing system did not answer in time."
+    assert office.inside == 0, "nobody waits for it any more"
+    calls = len(office.calls)
+    for one in (process, other):
+        assert await wait_of(one) == 10
+    assert len(office.calls) == calls
+
+
+async def test_an_answer_ends_the_count_of_silences(process: Process, office: Office) -> None:
+    await break_down(process, office, times=health.FAILURES - 1)
+    await process.ask()
+    await silence(process, office, within_s=FAIR_S + 0.1)
+    assert (process.row().failures, process.row().rest_until) == (1, None)
+
+
+async def test_a_caller_with_hardly_any_time_says_nothing_about_the_system(
+    process: Process, office: Office
+) -> None:
+    """A merchant may let customers wait for a fifth of a second; a vendor who takes a third is not down."""
+    await break_down(process, office, times=health.FAILURES - 1)
+    await silence(process, office, within_s=0.2)
+    assert (process.row().failures, process.row().rest_until) == (health.FAILURES - 1, None)
+
+
+async def test_a_caller_who_is_called_off_says_nothing_about_the_system(
+    process: Process, office: Office
+) -> None:
+    await break_down(process, office, times=health.FAILURES - 1)
+    office.is_held = True
+    loop = asyncio.get_running_loop()
+    caller = await process.billing(ends_at=loop.time() + 3600)
+    gone = asyncio.create_task(caller.find_customer("cus_1"))
+    await office.until(inside=1)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(FAIR_S + 0.1):
+            await gone
+    assert gone.cancelled()
+    await office.release()
+    assert (process.row().failures, process.row().rest_until) == (health.FAILURES - 1, None)
+    await process.ask()
+
+
+async def test_whoever_waits_for_a_turn_that_never_comes_says_nothing_about_the_system(
+    process: Process, office: Office
+) -> None:
+    await break_down(process, office, times=health.FAILURES - 1)
+    office.is_held = True
+    busy = [asyncio.create_task(process.ask()) for _ in range(2)]
+    await office.until(inside=2)
+    caller = await process.billing(ends_at=asyncio.get_running_loop().time() + FAIR_S + 0.1)
+    with pytest.raises(OutOfTime):
+        await caller.find_customer("cus_1")
+    assert process.row().failures == health.FAILURES - 1
+    await office.release()
+    await asyncio.gather(*busy)
+
+
+async def test_silence_towards_the_one_who_asks_for_all_doubles_the_rest(
+    process: Process, other: Process, office: Office, clock: FakeClock
+) -> None:
+    await break_down(process, office)
+    clock.advance(seconds=10)
+    await silence(process, office, within_s=FAIR_S + 0.1)
+    assert await wait_of(other) == 20
 
 
 # --- The one who asks whether it answers again ------------------------------------------------------------------
@@ -216,7 +301,7 @@ async def test_all_that_one_caller_asks_is_let_through_with_him(
 ) -> None:
     await break_down(process, office)
     clock.advance(seconds=10)
-    caller = process.billing()
+    caller = await process.billing()
     await asyncio.gather(caller.find_customer("cus_1"), caller.list_subscriptions("cus_1"))
     assert process.row().rest_until is None
 
@@ -413,7 +498,7 @@ async def test_a_caller_reads_one_row_and_writes_once_a_minute(
     with Counting(database_url) as counting:
         process = Process(merchant, counting)
         for _ in range(6):
-            caller = process.billing()
+            caller = await process.billing()
             for _ in range(3):
                 await caller.find_customer("cus_1")
             clock.advance(seconds=15)
@@ -453,7 +538,7 @@ async def test_what_the_merchant_sent_along_is_read_in_every_state(process: Proc
         claim=None,
         now=now,
     )
-    caller = process.billing()
+    caller = await process.billing()
     assert await caller.find_customer("cus_1") is None
     assert await caller.list_subscriptions("cus_1") == []
     assert process.row().rest_until is not None

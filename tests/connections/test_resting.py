@@ -1,16 +1,19 @@
 """What customers notice while a billing system is left alone: they wait for nothing, and get what they asked for."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlmodel import select
 
 from app.connections import health
-from app.connections.guard import RESTS
+from app.connections.guard import FAIR_S, RESTS
 from app.core.world import read_world
 from app.db.database import Database
+from app.db.tables.connections import Connection
 from app.db.tables.manual import CancellationRequest
 from app.db.tables.outbox import OutboxJob
 from app.sessions.records import EFFECT_JOB
@@ -18,6 +21,7 @@ from app.setup import connecting
 from tests.support import desk as desks
 from tests.support.clock import FakeClock
 from tests.support.desk import BillingServer, Desk
+from tests.support.merchant import BILLING_KEY
 from tests.support.press import press
 
 
@@ -105,3 +109,58 @@ async def test_what_billing_lets_nobody_make_for_three_days_goes_on_to_a_person(
         None,
         ["provider_unavailable"],
     )
+
+
+# --- Billing that says nothing at all ---------------------------------------------------------------------------
+
+HANGS = 1000
+
+
+def fail_all_but_once(desk: Desk) -> None:
+    """One failure more, and it is left alone."""
+    for _ in range(health.FAILURES - 1):
+        desk.database.write_sync(
+            health.note_failure,
+            desk.ports.vault,
+            app_id=desk.merchant.app_id,
+            failure=health.Failure("The billing service answered 500."),
+            claim=None,
+            now=desk.clock.now(),
+        )
+
+
+def failures(desk: Desk) -> int:
+    return desk.all(Connection)[0].failures
+
+
+async def test_billing_that_hangs_as_sessions_open_is_left_alone(desk: Desk) -> None:
+    fail_all_but_once(desk)
+    desk.merchant.change(customer_data_timeout_ms=int(FAIR_S * 1000) + 200)
+    desk.break_billing(kind="hang", times=HANGS)
+    [hanging] = desk.faults.planned
+    page = await desk.enter()
+    assert page.status == 200
+    asked = HANGS - hanging.times
+    assert (failures(desk), asked > 0) == (health.FAILURES, True)
+    desk.merchant.change(customer_data_timeout_ms=60_000)  # who asks it now waits until the test is given up
+    page = await desk.enter()
+    assert page.status == 200
+    assert HANGS - hanging.times == asked, "nobody has asked it again"
+    assert not any(read_world(row.snapshot).is_verified for row in desk.sessions())
+
+
+async def test_a_customer_who_goes_away_while_billing_is_asked_is_no_failure(
+    desk: Desk, billing_server: BillingServer
+) -> None:
+    fail_all_but_once(desk)
+    desk.break_billing(kind="hang", times=HANGS)
+    going = asyncio.create_task(desk.enter())
+    async with httpx.AsyncClient(base_url=billing_server.url) as control:
+        key = {"Authorization": f"Bearer {BILLING_KEY}"}
+        await control.get("/faults/held", params={"point": "read"}, headers=key)
+    going.cancel()
+    await asyncio.wait([going])
+    desk.faults.clear()
+    assert failures(desk) == health.FAILURES - 1
+    page = await desk.enter()
+    assert read_world(desk.sessions()[-1].snapshot).is_verified, page.h1
