@@ -153,7 +153,10 @@ class EffectShape(Shape):
     type: str
     status: Literal["pending", "applied", "failed"]
     decision_id: str | None
-    reason: str | None = Field(description="Why it failed.")
+    reason: str | None = Field(
+        description="Why it failed: a reason of ours, or the billing system's own words, which need the scope "
+        "`sessions.read_pii`."
+    )
     reference: str | None = Field(description="The billing system's own id for it.")
     requested_at: Moment
     applied_at: Moment | None
@@ -203,7 +206,10 @@ class RecordShape(Shape):
     entry: Literal["link", "email", "receipt"]
     locale: str
     billing_known: bool = Field(description="False where the billing system did not answer at the start.")
-    manual_reasons: list[str] = Field(description="Why a person has to carry the cancellation out.")
+    manual_reasons: list[str] = Field(
+        description="Why a person has to carry the cancellation out. What a billing system says in its own words is "
+        "`not_made` without the scope `sessions.read_pii`."
+    )
     discount_cooldown: int | None = Field(description="Days, as the flow has it.")
     discount_cooldown_applied: bool
     pause_cooldown: int | None

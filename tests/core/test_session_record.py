@@ -12,7 +12,7 @@ from app.core.direct import parse_customer
 from app.core.erasure import erased_record
 from app.core.facts import History
 from app.core.session import resting_outcome
-from app.core.session_record import Closing, build_record, redact
+from app.core.session_record import NOT_MADE, Closing, build_record, redact
 from app.core.state import Outcome
 from app.core.world import World
 from app.insights.filters import read_sessions_query
@@ -284,3 +284,23 @@ def test_a_trial_is_told_as_one() -> None:
     told, columns = built(journey)
     assert (told["customer"]["onTrial"], columns["is_trial"]) == (True, True)
     assert told["acceptedOffer"]["trialExtensionDays"] == 14
+
+
+def test_redacted_it_says_why_in_words_of_ours_alone() -> None:
+    """A merchant's own billing may word its refusal with a customer's name in it."""
+    told = {
+        "customer": {},
+        "followupOptionId": None,
+        "followupResponse": None,
+        "manualReasons": ["schedule", "Ada Byron of 12 Square owes us"],
+        "effects": [
+            {"id": "eff_1", "reason": "Ada Byron of 12 Square owes us"},
+            {"id": "eff_2", "reason": "discount_active"},
+            {"id": "eff_3", "reason": None},
+        ],
+    }
+    blind = redact(told)
+    assert blind["manualReasons"] == ["schedule", NOT_MADE]
+    assert [effect["reason"] for effect in blind["effects"]] == [None, "discount_active", None]
+    assert [effect["id"] for effect in blind["effects"]] == ["eff_1", "eff_2", "eff_3"]
+    assert told["effects"][0]["reason"].startswith("Ada"), "the record itself stays as it is"

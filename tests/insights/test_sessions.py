@@ -12,11 +12,23 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 
 from app.accounts.service import Scope
+from app.core.session_record import NOT_MADE, REASONS
 from app.insights import api
 from app.insights.filters import FILTERS
 from app.insights.telling import SESSION_COLUMNS, csv_lines
+from app.sessions import settling
 from tests.insights.conftest import Reports
 
+EFFECT = {
+    "id": "eff_1",
+    "type": "cancel",
+    "status": "failed",
+    "decisionId": None,
+    "reason": None,
+    "reference": None,
+    "requestedAt": "2026-10-01T09:00:00Z",
+    "appliedAt": None,
+}
 BOTH = (("bounced", "true"), ("bounced", "false"))
 Row = dict[str, Any]
 
@@ -235,6 +247,39 @@ async def test_without_its_scope_no_personal_data_is_told(stocked: Reports) -> N
         assert "notebooks" not in told
         assert '"source"' not in told.replace('""', '"')
     assert stocked.told()[0]["customer_email"] in (await stocked.ask("sessions")).text
+
+
+async def test_what_billing_says_in_its_own_words_needs_the_scope_too(reports: Reports) -> None:
+    """A merchant's own billing may name a person where it refuses."""
+    reports.add(1)
+    said = "Ada Byron of 12 Square owes us"
+    told = {
+        **json.loads(reports.rows[0]["record"]),
+        "bounced": False,
+        "manualReasons": [said],
+        "effects": [{**EFFECT, "reason": said}, {**EFFECT, "reason": "discount_active"}],
+    }
+
+    def change(db: Any) -> None:
+        db.connection().execute(
+            text("UPDATE session_records SET record = :record, is_bounced = :no"),
+            {"record": json.dumps(told), "no": False},
+        )
+
+    reports.backend.database.write_sync(change)
+    blind = reports.with_key(Scope.SESSIONS)
+    for format in ("json", "ndjson", "csv"):
+        assert said in (await reports.ask("sessions", [("format", format)])).text
+        answer = (await blind.ask("sessions", [("format", format)])).text
+        assert said not in answer
+        assert "discount_active" in answer
+    (one,) = (await blind.ask("sessions")).json()["data"]
+    assert one["manualReasons"] == [NOT_MADE]
+
+
+def test_every_reason_of_ours_is_told_to_everybody() -> None:
+    ours = (settling.WITHDRAWN, settling.CHANGED_SINCE_SHOWN, settling.TOO_LATE, settling.NOT_VERIFIED)
+    assert REASONS.issuperset(ours)
 
 
 # --- Refusals -------------------------------------------------------------------------------------
