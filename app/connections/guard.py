@@ -100,6 +100,10 @@ class GuardedBilling(BillingProvider):
     def reads_back(self) -> bool:
         return self._provider.reads_back
 
+    @property
+    def has_previews(self) -> bool:
+        return self._provider.has_previews
+
     async def find_customer(self, customer_id: str) -> DirectCustomer | None:
         return await self._read(lambda: self._provider.find_customer(customer_id))
 

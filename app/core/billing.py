@@ -352,6 +352,11 @@ class BillingProvider(Protocol):
         """
         ...
 
+    @property
+    def has_previews(self) -> bool:
+        """False: `preview` has nothing to add to our own reckoning, so nobody need ask."""
+        ...
+
     async def find_customer(self, customer_id: str) -> DirectCustomer | None:
         """The customer, or None for an unknown id in this mode. Called as a session opens; reads."""
         ...

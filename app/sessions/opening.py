@@ -268,7 +268,7 @@ async def _look_up(
         _log.warning("billing of %s did not answer: %s", order.environment.app_id, str(error) or "timeout")
         return _Billing()
     billing = _Billing(customer, tuple(subscriptions), catalog, provider.capabilities, is_verified=True)
-    if provider.reads_back and order.fallback is None:
+    if provider.has_previews and order.fallback is None:
         billing = replace(
             billing, catalog=await _ask_beforehand(provider, order, billing, customer_id, ends_at, now)
         )

@@ -28,6 +28,7 @@ class FakeBilling(BillingProvider):
 
     subscriptions: list[DirectSubscription]
     reads_back: bool = True
+    has_previews: bool = False
     before: ProviderError | None = None
     after: ProviderError | None = None
     forgets: bool = False

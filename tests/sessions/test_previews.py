@@ -37,6 +37,8 @@ class Asked:
 class Previewing(DemoBilling):
     """The demo's billing, with something to say beforehand."""
 
+    has_previews = True
+
     def __init__(self, connection: Connection, say: Say, asked: Asked) -> None:
         super().__init__(connection)
         self.say, self.asked = say, asked

@@ -109,6 +109,7 @@ class OfficeBilling(BillingProvider):
 
     capabilities = frozenset(Capability)
     reads_back = True
+    has_previews = False
 
     def __init__(self, connection: Connection) -> None:
         self._office = OPEN[connection.config["office"]]

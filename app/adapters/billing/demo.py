@@ -58,6 +58,7 @@ class DemoBilling:
 
     capabilities = frozenset(Capability)
     reads_back = True
+    has_previews = False
 
     def __init__(self, connection: Connection) -> None:
         self._http = connection.http

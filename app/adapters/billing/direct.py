@@ -44,6 +44,7 @@ class DirectBilling:
     """
 
     reads_back = False
+    has_previews = False
 
     def __init__(self, connection: Connection) -> None:
         self._http = connection.http

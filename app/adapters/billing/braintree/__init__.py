@@ -63,6 +63,7 @@ class BraintreeBilling:
         Capability.PAUSE_TO_ANY_DAY,
     }
     reads_back = True
+    has_previews = True
 
     def __init__(self, connection: Connection) -> None:
         self._config = connection.config

@@ -41,6 +41,7 @@ class ChargebeeBilling:
 
     capabilities = frozenset(Capability) - {Capability.PAUSE_TO_ANY_DAY}
     reads_back = True
+    has_previews = True
 
     def __init__(self, connection: Connection) -> None:
         config = connection.config

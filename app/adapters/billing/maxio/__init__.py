@@ -37,6 +37,7 @@ class MaxioBilling:
 
     capabilities = frozenset(Capability)
     reads_back = True
+    has_previews = True
 
     def __init__(self, connection: Connection) -> None:
         self._wire = Wire(connection)

@@ -84,6 +84,7 @@ class PaddleBilling:
 
     capabilities = frozenset(Capability) - {Capability.PAUSE_TO_ANY_DAY}
     reads_back = True
+    has_previews = True
 
     def __init__(self, connection: Connection) -> None:
         root = connection.config.get("api_base", "").strip() or HOSTS[connection.mode]

@@ -38,6 +38,7 @@ class StripeBilling:
 
     capabilities = frozenset(Capability)
     reads_back = True
+    has_previews = True
 
     def __init__(self, connection: Connection) -> None:
         config = connection.config
