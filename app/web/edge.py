@@ -14,6 +14,7 @@ from litestar import Request
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from app.core.errors import AppError
 from app.web.problems import problem
 
 log = structlog.get_logger("leavewell.access")
@@ -43,12 +44,12 @@ class Edge:
             scope["query_string"] = quote_from_bytes(scope["query_string"], safe=ASCII).encode()
         request_id = secrets.token_hex(8)
         started = time.perf_counter()
-        status = 500
+        status, has_begun = 500, False
 
         async def send_on(message: Message) -> None:
-            nonlocal status
+            nonlocal status, has_begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, has_begun = message["status"], True
                 present = {name.lower() for name, _ in message["headers"]}
                 missing = [header for header in EVERY_ANSWER if header[0] not in present]
                 message["headers"] = [*message["headers"], *missing, (b"x-request-id", request_id.encode())]
@@ -59,6 +60,13 @@ class Edge:
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
             await (refuse_head if has_large_head(scope) else self._app)(scope, receive, send_on)
+        except Exception as error:
+            refusal = refusal_in(error) if has_begun else None
+            if refusal is None:
+                raise
+            # Too late for another answer. The server closes the connection, by which the client knows that this one
+            # is not whole.
+            log.error("answer broken off", code=refusal.code)
         finally:
             level = logging.DEBUG if path in QUIET else logging.INFO
             milliseconds = round((time.perf_counter() - started) * 1000, 1)
@@ -76,6 +84,16 @@ async def refuse_head(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer 431 without reading any of it."""
     answer = problem(431, "headers_too_large", "The address and headers of the request are too large.")
     await answer.to_asgi_response(None, Request(scope, receive, send))(scope, receive, send)
+
+
+def refusal_in(error: BaseException | None) -> AppError | None:
+    """What of ours was raised while an answer was on its way; Litestar and its task group wrap it."""
+    while error is not None and not isinstance(error, AppError):
+        if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        else:
+            error = error.__cause__
+    return error
 
 
 def redact(path: str) -> str:
