@@ -49,7 +49,7 @@ class Kind:
     app_id: Any
     at: Any
     id: Any
-    bite: int  # that are forgotten in one transaction
+    bite: int  # that are forgotten in one transaction: so long a customer may have to wait
     waiting: Callable[
         [Session, Span, Sequence[str]], Collection[str]
     ]  # those of these rows that have to wait
@@ -224,7 +224,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             app_id=col(CancelSession.app_id),
             at=col(CancelSession.closed_at),
             id=col(CancelSession.id),
-            bite=20,
+            bite=10,
             waiting=_sessions,
             is_personal=(col(CancelSession.erased_at).is_(None),),
         ),
@@ -232,7 +232,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             app_id=col(CancelLink.app_id),
             at=col(CancelLink.created_at),
             id=col(CancelLink.id),
-            bite=50,
+            bite=25,
             waiting=_links,
             is_personal=(col(CancelLink.customer_id) != literal_column("''"),),
         ),
@@ -240,7 +240,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             app_id=col(CancellationRequest.app_id),
             at=col(CancellationRequest.created_at),
             id=col(CancellationRequest.id),
-            bite=50,
+            bite=25,
             waiting=_requests,
             is_personal=(
                 col(CancellationRequest.address).is_not(None),
@@ -262,7 +262,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             app_id=col(SessionRecord.app_id),
             at=col(SessionRecord.created_at),
             id=col(SessionRecord.session_id),
-            bite=50,
+            bite=25,
             waiting=_records,
             is_personal=(col(SessionRecord.customer_id).is_not(None),),
         ),

@@ -4,14 +4,19 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Executable, delete, update
+from sqlmodel import Session
 
 from app.core.erasure import NOBODY
 from app.core.facts import History
 from app.core.state import SessionState
 from app.core.webhook_ladder import LADDER_S, next_try
+from app.db import outbox
+from app.db.tables.effects import Effect
 from app.db.tables.links import CancelLink
 from app.db.tables.mail import Mail
 from app.db.tables.manual import CancellationRequest
+from app.db.tables.outbox import OutboxJob
 from app.db.tables.receipts import Receipt
 from app.db.tables.records import SessionRecord
 from app.db.tables.sessions import CancelSession
@@ -19,6 +24,7 @@ from app.db.tables.webhooks import WebhookEndpoint
 from app.manual import service as manual
 from app.privacy import overdue, retention
 from app.sessions import queries
+from app.sessions.reminding import REMINDER_JOB
 from app.webhooks import endpoints
 from tests.privacy.conftest import BEN, Bureau, dump
 from tests.support.clock import START
@@ -127,6 +133,47 @@ async def test_what_nobody_has_dealt_with_waits(bureau: Bureau) -> None:
     (row,) = bureau.desk.all(CancellationRequest)
     assert (row.address, row.note) == (None, None)
     assert traces(bureau) == []
+
+
+@pytest.mark.parametrize("what", ["request", "change", "reminder"])
+async def test_a_session_waits_for_what_is_still_to_come_of_it(bureau: Bureau, what: str) -> None:
+    bureau.desk.merchant.change(retention_days=7)
+    async with bureau.desk.browser() as client:
+        await bureau.begin(Visitor(client), "cus_ben", WORDS)
+    bureau.desk.clock.advance(hours=3)
+    await bureau.work()
+    row = bureau.desk.session()
+    over = bureau.database.write_sync(still_to_come, row, what)
+    bureau.desk.clock.advance(days=8)
+    await sweep(bureau)
+    assert bureau.desk.session().customer_id == "cus_ben"
+    bureau.database.write_sync(lambda db: db.connection().execute(over))
+    await sweep(bureau)
+    assert bureau.desk.session().customer_id == NOBODY
+    assert traces(bureau) == []
+
+
+def still_to_come(db: Session, row: CancelSession, what: str) -> Executable:
+    """Let something of the session be owed. Returns the statement that makes it be over."""
+    if what == "request":
+        request = CancellationRequest(id="req_1", app_id=row.app_id, session_id=row.id, created_at=START)
+        db.add(request)
+        return update(CancellationRequest).values(closed_at=START)
+    effect = Effect(
+        id="eff_1",
+        app_id=row.app_id,
+        session_id=row.id,
+        customer_id=row.customer_id,
+        type="pause",
+        status="applied" if what == "reminder" else "pending",
+        requested_at=START,
+        change={"type": "pause"},
+    )
+    db.add(effect)
+    if what == "change":
+        return update(Effect).values(status="failed")
+    outbox.enqueue(db, kind=REMINDER_JOB, subject_id=effect.id, due_at=START + timedelta(days=90))
+    return delete(OutboxJob)
 
 
 async def test_a_link_that_still_opens_waits_for_its_end(bureau: Bureau) -> None:
