@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlmodel import Session
 
-from app.core.errors import FieldError, InvalidInput
+from app.core.errors import FieldError
 from app.core.time_buckets import (
     Offset,
     Unit,
@@ -20,7 +20,7 @@ from app.core.time_buckets import (
 )
 from app.insights import queries
 from app.insights.dimensions import DIMENSIONS, TIME_UNITS
-from app.insights.filters import Format, Given, Selection
+from app.insights.filters import Format, Given, InvalidParameters, Selection
 
 MAX_DIMENSIONS: Final = 4
 MAX_ROWS: Final = 10_000
@@ -33,12 +33,12 @@ LAST_END: Final = datetime(9999, 1, 1, tzinfo=UTC)
 Key = tuple[Any, ...]
 
 
-class TooManyRows(InvalidInput):
+class TooManyRows(InvalidParameters):
     """More groups than one answer has."""
 
     def __init__(self) -> None:
         message = f"This makes more than {MAX_ROWS} rows: ask for fewer dimensions, or a shorter span."
-        super().__init__(fields=[FieldError("breakdown", message)])
+        super().__init__(FieldError("breakdown", message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class AggregationQuery:
 
 
 def read_aggregation_query(pairs: Sequence[tuple[str, str]], accept: str = "") -> AggregationQuery:
-    """Raises InvalidInput."""
+    """Raises InvalidParameters."""
     given = Given(pairs)
     dimensions = _dimensions(given)
     measure = given.once("sum")
@@ -138,7 +138,7 @@ def _days(db: Session, app_id: str, query: AggregationQuery) -> tuple[date, date
     selection, zone = query.selection, query.selection.zone
     start, end = selection.start, selection.end
     if end is not None and end > LAST_END:
-        raise InvalidInput(fields=[FieldError("endDate", "Must be before the year 9999 for this breakdown.")])
+        raise InvalidParameters(FieldError("endDate", "Must be before the year 9999 for this breakdown."))
     if start is None or end is None:
         found = queries.find_span(db, app_id=app_id, selection=selection)
         if found is None:
@@ -146,7 +146,7 @@ def _days(db: Session, app_id: str, query: AggregationQuery) -> tuple[date, date
         start, end = start or found[0], end or found[1] + timedelta(microseconds=1)
     first, last = local_date(start, zone), local_date(end - timedelta(microseconds=1), zone)
     if count_units("day", first, last) > 366 * 50 or count_units(query.unit or "day", first, last) > MAX_ROWS:
-        raise InvalidInput(fields=[FieldError("startDate", "The span is too long for this breakdown.")])
+        raise InvalidParameters(FieldError("startDate", "The span is too long for this breakdown."))
     return first, last
 
 

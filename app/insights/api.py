@@ -11,12 +11,19 @@ from litestar.response import Stream
 from sqlmodel import Session
 
 from app.accounts.service import DataCaller, Scope
-from app.core.errors import FieldError, InvalidInput
+from app.core.errors import FieldError
 from app.db.base import dump_json
 from app.insights import dsr, queries, telling
 from app.insights.access import DataDesk
 from app.insights.aggregation import AggregationQuery, aggregate, read_aggregation_query
-from app.insights.filters import MEDIA_TYPES, Format, Given, SessionsQuery, read_sessions_query
+from app.insights.filters import (
+    MEDIA_TYPES,
+    Format,
+    Given,
+    InvalidParameters,
+    SessionsQuery,
+    read_sessions_query,
+)
 from app.insights.queries import Place, Told
 from app.insights.usage import day_of
 from app.web.assets import READ
@@ -83,7 +90,7 @@ def _first_piece(db: Session, caller: DataCaller, pairs: Pairs, accept: str) -> 
     if query.cursor is not None:
         behind = queries.find_place(db, app_id=caller.app_id, session_id=query.cursor)
         if behind is None:
-            raise InvalidInput(fields=[FieldError("cursor", "Must be the nextCursor of an earlier answer.")])
+            raise InvalidParameters(FieldError("cursor", "Must be the nextCursor of an earlier answer."))
     return query, _piece(db, caller.app_id, query, query.limit, behind, query.skip)
 
 
@@ -217,7 +224,7 @@ def _usage(
 
 
 def read_usage_query(pairs: Pairs, accept: str, today: date) -> UsageQuery:
-    """The last thirty days unless asked otherwise. Raises InvalidInput."""
+    """The last thirty days unless asked otherwise. Raises InvalidParameters."""
     given = Given(pairs)
     last = given.day("endDate") or today
     first = given.day("startDate") or last - timedelta(days=USAGE_DAYS - 1)

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from app.accounts.service import Scope, ScopeMissing
 from app.core.errors import InvalidInput
+from app.db.database import TookTooLong
 from app.insights import dsr
 from app.insights.dsr import AboutWhom, AccessPage, ErasurePage
 from app.privacy.access import SECTIONS, TooMuchToTell
@@ -69,6 +70,10 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
             *_REFUSALS,
             *WITH_BODY,
             refusal(TooMuchToTell, "There is too much for one answer."),
+            refusal(
+                TookTooLong,
+                "To find it took longer than 30 seconds; `leavewell privacy access` takes its time.",
+            ),
             refusal(InvalidInput, "The address is none, or a field is unknown."),
         ),
     ),

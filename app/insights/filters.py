@@ -24,10 +24,12 @@ Format = Literal["json", "ndjson", "csv"]
 
 MAX_LIMIT: Final = 10_000
 DEFAULT_LIMIT: Final = 100
-MAX_SKIP: Final = 100_000
+MAX_SKIP: Final = 10_000_000  # what it costs is bounded by the time that a question may take
 MAX_VALUES: Final = 50  # of one filter
 MAX_VALUE: Final = 320
 MAX_NAME: Final = 100
+MOST_PROBLEMS: Final = 50  # that one refusal lists
+MOST_NAMED: Final = 10  # of them, in its message
 FORMATS: Final[Mapping[str, Format]] = {"json": "json", "ndjson": "ndjson", "csv": "csv"}
 MEDIA_TYPES: Final[Mapping[Format, str]] = {
     "json": "application/json",
@@ -39,6 +41,18 @@ OFFER_TYPES: Final = tuple(kind.upper() for kind in OfferKind)
 
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
 _CURRENCY = re.compile(r"[A-Za-z]{3}", re.ASCII)
+
+
+class InvalidParameters(InvalidInput):
+    """What is wrong with a question, by name: also in the message, for that is all that many a client shows."""
+
+    def __init__(self, *wrong: FieldError) -> None:
+        named = ", ".join(error.field for error in wrong[:MOST_NAMED])
+        only = f"{wrong[0].field}: {wrong[0].message}"
+        super().__init__(only if len(wrong) == 1 else f"Not valid: {named}.", fields=wrong)
+
+    def __str__(self) -> str:
+        return "; ".join(f"{error.field}: {error.message}" for error in self.fields)
 
 
 class Refused(ValueError):
@@ -161,11 +175,11 @@ class Given:
         self.problems.append(FieldError(name[:MAX_NAME], message))
 
     def finish(self) -> None:
-        """Raises InvalidInput with everything that was wrong."""
+        """Raises InvalidParameters with everything that was wrong."""
         for name in sorted(self._values):
             self.refuse(name, "There is no such parameter.")
         if self.problems:
-            raise InvalidInput(fields=self.problems[:50])
+            raise InvalidParameters(*self.problems[:MOST_PROBLEMS])
 
     # --- What several requests have ---------------------------------------------------------------
 
@@ -247,7 +261,7 @@ class Given:
 
 
 def read_sessions_query(pairs: Sequence[tuple[str, str]], accept: str = "") -> SessionsQuery:
-    """Raises InvalidInput."""
+    """Raises InvalidParameters."""
     given = Given(pairs)
     query = SessionsQuery(
         selection=given.selection(),

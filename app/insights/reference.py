@@ -8,6 +8,7 @@ from app.core.errors import InvalidInput
 from app.core.session_record import ABANDON
 from app.core.state import Outcome
 from app.db.base import dump_json
+from app.db.database import TookTooLong
 from app.insights import api
 from app.insights.aggregation import MAX_DIMENSIONS, MAX_ROWS, PRICE
 from app.insights.dimensions import DIMENSIONS
@@ -104,6 +105,7 @@ _REFUSALS: Final = (
     *ALWAYS,
     refusal(ScopeMissing, "The key has not the scope that this needs; `detail` names it."),
     refusal(InvalidInput, "A parameter is unknown, or its value is not valid; `errors` names each."),
+    refusal(TookTooLong, "It would have taken longer than 30 seconds: ask for a shorter span, or for less."),
 )
 _EXAMPLE: Final[dict[str, Any]] = {
     "_id": "cs_5d1c0f3a9e7b42d68c15f0aa",

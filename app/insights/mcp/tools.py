@@ -7,7 +7,7 @@ from sqlmodel import Session
 
 from app.accounts.service import DataCaller, Scope
 from app.core.calendar import iso
-from app.core.errors import FieldError, InvalidInput, NotFound
+from app.core.errors import FieldError, NotFound
 from app.core.explaining import explained
 from app.core.session_record import redact
 from app.db.base import load_json
@@ -17,7 +17,7 @@ from app.db.tables.sessions import CancelSession
 from app.flows import queries as flows
 from app.insights import queries
 from app.insights.aggregation import aggregate, read_aggregation_query
-from app.insights.filters import read_sessions_query
+from app.insights.filters import InvalidParameters, read_sessions_query
 from app.insights.mcp.story import story, summary
 
 MOST_SESSIONS: Final = 50
@@ -52,7 +52,7 @@ def list_sessions(
     limit: int,
     cursor: str | None,
 ) -> dict[str, Any]:
-    """Newest first, shortened. Raises InvalidInput, ScopeMissing."""
+    """Newest first, shortened. Raises InvalidParameters, ScopeMissing."""
     caller.require(Scope.SESSIONS)
     span = {"startDate": start_date, "endDate": end_date, "timeZone": time_zone, "cursor": cursor}
     size = min(limit, MOST_SESSIONS)
@@ -63,7 +63,7 @@ def list_sessions(
     if query.cursor is not None:
         behind = queries.find_place(db, app_id=caller.app_id, session_id=query.cursor)
         if behind is None:
-            raise InvalidInput(fields=[FieldError("cursor", "Must be the nextCursor of an earlier answer.")])
+            raise InvalidParameters(FieldError("cursor", "Must be the nextCursor of an earlier answer."))
     found = queries.list_records(
         db, app_id=caller.app_id, selection=query.selection, limit=size + 1, behind=behind
     )
@@ -85,7 +85,7 @@ def aggregate_sessions(
     time_zone: str | None,
     sums_prices: bool,
 ) -> dict[str, Any]:
-    """Counts by dimensions. Raises InvalidInput, also for more rows than are told; ScopeMissing."""
+    """Counts by dimensions. Raises InvalidParameters, also for more rows than are told; ScopeMissing."""
     caller.require(Scope.SESSIONS)
     asked = {
         "breakdown": breakdown or None,
@@ -100,7 +100,7 @@ def aggregate_sessions(
     rows = aggregate(db, app_id=caller.app_id, query=query)
     if len(rows) > MOST_ROWS:
         message = f"This makes {len(rows)} rows, and {MOST_ROWS} are told: ask for less, or a shorter span."
-        raise InvalidInput(fields=[FieldError("breakdown", message)])
+        raise InvalidParameters(FieldError("breakdown", message))
     return {"rows": rows}
 
 
@@ -160,12 +160,12 @@ def _seen_by(caller: DataCaller, told: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pairs(filters: Filters, named: Mapping[str, str | None]) -> list[tuple[str, str]]:
-    """As the Data API would be asked. Raises InvalidInput for a filter that is an argument of its own."""
+    """As the Data API would be asked. Raises InvalidParameters for a filter that is an argument of its own."""
     if len(filters) > MOST_FILTERS:
-        raise InvalidInput(fields=[FieldError("filters", f"Give at most {MOST_FILTERS}.")])
+        raise InvalidParameters(FieldError("filters", f"Give at most {MOST_FILTERS}."))
     taken = [FieldError(name, "This is no filter.") for name in filters if name in named or name in _OTHER]
     if taken:
-        raise InvalidInput(fields=taken)
+        raise InvalidParameters(*taken)
     pairs = [(name, value) for name, value in named.items() if value is not None]
     for name, values in filters.items():
         pairs += [(name, value) for value in ([values] if isinstance(values, str) else values)]
