@@ -1,32 +1,17 @@
-"""Maxio beside the contract: holds and their charges, coupons, shapes for a person, errors, webhooks."""
+"""Maxio beside the contract: holds and their charges, coupons, prices, plans and trials."""
 
-import asyncio
-import json
-from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 import pytest
 
-from app.adapters.billing.registry import connect
-from app.adapters.http import OutboundHttp
 from app.core.billing import (
-    BillingProvider,
     Cancel,
-    Catalog,
-    Change,
-    ChangeRequest,
-    CredentialsRefused,
     Discount,
-    InboundMessage,
-    InboundRefused,
     Pause,
     PlanChange,
-    PriceList,
-    ProviderError,
     ProviderRefused,
     ProviderUnavailable,
     Resume,
@@ -36,13 +21,9 @@ from app.core.billing import (
 )
 from app.core.calendar import add_months, iso
 from app.core.direct import Active, Canceled, Paused
-from app.core.eligibility import ManualReason, automation_blockers
-from app.core.facts import History
-from demo.billing.faults import Fault as Planned
 from demo.billing.faults import Point
 from tests.adapters.billing.contract import (
     BEN,
-    BENS,
     CHEN,
     CHENS,
     COUPON,
@@ -51,76 +32,20 @@ from tests.adapters.billing.contract import (
     LITE,
     NOW,
     ProviderContract,
-    change_of,
     lite,
     monthly,
     person,
     yearly_pause,
 )
-from tests.adapters.billing.simulated import LOOPBACK, SimulatedWorld, simulated
-from tests.support.clock import FakeClock
-from tests.support.maxio.vendor import Maxio
-from tests.support.server import served
-from tests.support.simulator.http import Answer
+from tests.adapters.billing.simulated import simulated
+from tests.support.maxio.world import MaxioWorld
 
 RENEWS: Final = datetime(2026, 12, 12, 9, 0, tzinfo=UTC)  # Ben's
 HALF: Final = Discount(percent_off=Decimal(50), duration="repeating", months=3)
 
 
-class MaxioWorld(SimulatedWorld):
-    currencies = ("USD",)
-    inbound = "signed"
-    inbound_has_time = False
-
-    @property
-    def maxio(self) -> Maxio:
-        assert isinstance(self.vendor, Maxio)
-        return self.vendor
-
-    @property
-    def bens(self) -> str:
-        return self.id_of(BENS)
-
-    def ask(
-        self, change: Change, effect_id: str = "eff_1", *, who: str = BEN, what: str = BENS
-    ) -> ChangeRequest:
-        return change_of(
-            change, effect_id=effect_id, customer_id=self.id_of(who), subscription_id=self.id_of(what)
-        )
-
-    async def seen(self, who: str = BEN, what: str = BENS) -> Any:
-        return await self.provider.find_subscription(self.id_of(who), self.id_of(what))
-
-    def raw(self, what: str = BENS) -> dict[str, Any]:
-        found: dict[str, Any] = self.books.state["subscriptions"][self.id_of(what)]
-        return found
-
-    def change(self, what: str = BENS, **values: object) -> None:
-        self.maxio.change_subscription(self.books, self.id_of(what), **values)
-
-    def at(self, moment: datetime) -> None:
-        self.clock.set(moment)
-        self.maxio.settle(self.books, moment)
-
-    def charges(self, what: str = BENS) -> list[tuple[str, int]]:
-        made = self.books.state.get("charges", [])
-        own = [each for each in made if str(each["subscription_id"]) == self.id_of(what)]
-        moments = [datetime.fromisoformat(each["at"]).astimezone(UTC) for each in own]
-        return [(f"{at:%Y-%m-%d}", each["amount_in_cents"]) for at, each in zip(moments, own, strict=True)]
-
-    def writes(self) -> list[str]:
-        return [path.rpartition("/")[2] for method, path in self.simulator.log if method != "GET"]
-
-    def fail_write(self, number: int, point: Point) -> None:
-        """Let the write of that number (from 0) drop, and the ones before it pass."""
-        if number:
-            self.simulator.faults.plan(Planned("before_commit", "slow", times=number, seconds=0))
-            self.simulator.faults.plan(Planned("after_commit", "slow", times=number, seconds=0))
-        self.simulator.faults.plan(Planned(point, "drop"))
-
-
 @pytest.fixture
-async def world() -> AsyncIterator[SimulatedWorld]:
+async def world() -> AsyncIterator[MaxioWorld]:
     async with simulated(MaxioWorld, "maxio") as world:
         yield world
 
@@ -128,8 +53,6 @@ async def world() -> AsyncIterator[SimulatedWorld]:
 class TestMaxio(ProviderContract):
     pass
 
-
-pytestmark = pytest.mark.anyio
 
 # --- Pauses: what was shown is what is charged ----------------------------------------------------
 
@@ -483,371 +406,3 @@ async def test_an_end_on_a_date_of_its_own_is_shown_and_not_said_to_be_taken_bac
     assert (await world.seen()).end == ends
     with pytest.raises(ProviderRefused):
         await world.provider.apply(world.ask(Uncancel()))
-
-
-# --- Shapes for a person --------------------------------------------------------------------------
-
-UNSAFE: Final = {
-    "past due": ({"state": "past_due"}, ManualReason.UNPAID),
-    "gateway failure": ({"state": "soft_failure"}, ManualReason.UNPAID),
-    "unpaid": ({"state": "unpaid"}, ManualReason.UNPAID),
-    "prepayment used up": ({"state": "suspended"}, ManualReason.UNPAID),
-    "trial without a card": ({"state": "trial_ended"}, ManualReason.UNPAID),
-    "open balance": ({"balance_in_cents": 2900}, ManualReason.UNPAID),
-    "renewing just now": ({"state": "assessing"}, ManualReason.PENDING_UPDATE),
-    "delayed product change": ({"next_product_id": 5}, ManualReason.PENDING_UPDATE),
-    "delayed price change": ({"next_product_price_point_id": 5}, ManualReason.PENDING_UPDATE),
-    "merchant in arrears": ({"state": "paused"}, ManualReason.FOREIGN_PAUSE),
-    "put on hold by others": ({"state": "on_hold"}, ManualReason.FOREIGN_PAUSE),
-    "cancelling on hold": (
-        {"state": "on_hold", "cancel_at_end_of_period": True},
-        ManualReason.PENDING_UPDATE,
-    ),
-    "not begun": ({"state": "awaiting_signup"}, ManualReason.NOT_STARTED),
-    "being made": ({"state": "pending"}, ManualReason.NOT_STARTED),
-    "canceled": ({"state": "canceled", "canceled_at": "2026-11-01T00:00:00Z"}, ManualReason.CANCELED),
-    "expired": ({"state": "expired", "expires_at": "2026-11-01T00:00:00Z"}, ManualReason.CANCELED),
-    "in a group": ({"group": {"uid": "grp_1", "primary": False}}, ManualReason.SHARED_BILLING),
-    "prepaid": ({"payment_collection_method": "prepaid"}, ManualReason.CONTRACT),
-    "fixed term": ({"expires_at": "2027-11-21T00:00:00Z"}, ManualReason.CONTRACT),
-    "state of a later version": ({"state": "hibernating"}, ManualReason.UNKNOWN_STATE),
-    "no state": ({"state": None}, ManualReason.UNKNOWN_STATE),
-    "no dates": ({"current_period_ends_at": None, "next_assessment_at": None}, ManualReason.UNKNOWN_STATE),
-    "dates that are none": ({"current_period_started_at": "soon"}, ManualReason.UNKNOWN_STATE),
-}
-
-
-@pytest.mark.parametrize("name", UNSAFE)
-async def test_an_unsafe_shape_is_left_to_a_person_by_its_name(world: MaxioWorld, name: str) -> None:
-    values, reason = UNSAFE[name]
-    world.change(**values)
-    assert reason in automation_blockers(await world.seen(), History(), NOW)
-    assert world.writes() == []
-
-
-async def test_components_in_use_are_items_without_a_price(world: MaxioWorld) -> None:
-    unused = {"component_id": 1, "name": "Calls", "kind": "metered_component", "allocated_quantity": None}
-    seats = {
-        "component_id": 2,
-        "name": "Seats",
-        "kind": "quantity_based_component",
-        "allocated_quantity": "3.0",
-    }
-    with world.books.commit() as state:
-        state["components"][world.bens] = [{**unused, "unit_balance": 0, "enabled": None}]
-    assert len((await world.seen()).items) == 1
-    with world.books.commit() as state:
-        state["components"][world.bens].append(seats)
-    seen = await world.seen()
-    assert seen.price_total() is None
-    assert ManualReason.SEVERAL_ITEMS in automation_blockers(seen, History(), NOW)
-
-
-async def test_a_renewal_contract_is_asked_for_where_the_site_has_such(world: MaxioWorld) -> None:
-    with world.books.commit() as state:
-        state["site"]["auto_renewals_enabled"] = True
-        state["renewals"][world.bens] = [
-            {"id": 1, "status": "fulfilled", "contract": {"id": 1}},
-            {"id": 2, "status": "scheduled", "contract": None},
-        ]
-    provider = world.connect()
-    seen = await provider.find_subscription(world.id_of(BEN), world.bens)
-    assert seen is not None
-    assert automation_blockers(seen, History(), NOW) == (ManualReason.SCHEDULE,)
-
-
-async def test_a_subscription_without_a_product_is_told_and_left_alone(world: MaxioWorld) -> None:
-    answer = {"id": int(world.bens), "state": "active", "product": None, "customer": {"id": 7}}
-    async with canned(world, 200, {"subscription": answer}) as provider:
-        seen = await provider.find_subscription("7", world.bens)
-    assert seen is not None
-    assert seen.price_total() is None
-    assert ManualReason.SEVERAL_ITEMS in automation_blockers(seen, History(), NOW)
-
-
-# --- Customers ------------------------------------------------------------------------------------
-
-
-async def test_the_merchants_own_reference_names_a_customer_too(world: MaxioWorld) -> None:
-    customer = await world.provider.find_customer(BEN)
-    assert customer is not None
-    assert (customer.id, customer.email) == (BEN, "ben@example.com")
-    (listed,) = await world.provider.list_subscriptions(BEN)
-    assert (listed.id, listed.customer_id) == (world.bens, BEN)
-    assert await world.provider.find_subscription(BEN, world.bens) == listed
-    assert await world.provider.find_subscription(DANA, world.bens) is None
-    await world.provider.apply(change_of(Cancel(timing="period_end"), subscription_id=world.bens))
-    assert world.count_changes(world.bens) == 1
-
-
-async def test_a_reference_fits_to_the_letter_and_digits_are_never_one(world: MaxioWorld) -> None:
-    with world.books.commit() as state:
-        state["customers"][world.id_of(DANA)]["reference"] = "4711"
-    for other in ("CUS_BEN", "Cus_ben", "4711", "0" + world.id_of(BEN), f" {world.id_of(BEN)}"):
-        assert await world.provider.find_customer(other) is None
-        assert await world.provider.list_subscriptions(other) == []
-        assert await world.provider.find_subscription(other, world.bens) is None
-
-
-async def test_of_hundreds_that_the_search_finds_only_the_very_address_counts(world: MaxioWorld) -> None:
-    for number in range(230):
-        world.put({**person(f"cus_many{number}"), "email": f"a.ben@example.com{number}"}, [])
-    world.put({**person("cus_last"), "email": "BEN@example.com"}, [])
-    found = await world.provider.find_customers_by_email(" ben@example.com ")
-    assert {each.id for each in found} == {world.id_of(BEN), world.id_of("cus_last")}
-    assert sum(path == "/customers.json" for _, path in world.simulator.log) == 2
-
-
-async def test_of_many_subscriptions_the_newest_come(world: MaxioWorld) -> None:
-    given = [
-        monthly(
-            f"sub_{n}", "cus_many", value=900, currency="USD", start=NOW - timedelta(days=40 + n), ends=RENEWS
-        )
-        for n in range(25)
-    ]
-    world.put(person("cus_many"), given)
-    world.change("sub_3", state="canceled", canceled_at=iso(NOW))
-    listed = await world.provider.list_subscriptions(world.id_of("cus_many"))
-    assert [each.id for each in listed] == [world.id_of(f"sub_{n}") for n in range(21) if n != 3]
-
-
-async def test_four_calls_at_once_are_made_and_no_more(world: MaxioWorld) -> None:
-    """Nobody is answered before four have come: calls made one after the other would never be."""
-    renews = [RENEWS + timedelta(minutes=number) for number in range(20)]
-    given = [
-        monthly(f"sub_{number}", "cus_many", value=900, currency="USD", start=NOW, ends=ends)
-        for number, ends in enumerate(renews)
-    ]
-    world.put(person("cus_many"), given)
-    real, company, under_way = world.simulator._vendors_answer, asyncio.Barrier(4), [0, 0]
-
-    async def instead(ask: Any) -> Answer:
-        under_way[0] += 1
-        under_way[1] = max(under_way)
-        if ask.path.endswith(("/components.json", "/metadata.json")):
-            await company.wait()
-        answer = await real(ask)
-        under_way[0] -= 1
-        return answer
-
-    world.simulator._vendors_answer = instead  # type: ignore[method-assign] - another answer
-    assert len(await world.provider.list_subscriptions(world.id_of("cus_many"))) == 20
-    assert under_way[1] == 4
-
-
-async def test_custom_fields_are_metadata_and_our_own_marker_is_not(world: MaxioWorld) -> None:
-    await world.provider.apply(world.ask(Pause(resumes_at=add_months(RENEWS, 1))))
-    with world.books.commit() as state:
-        own = state["metadata"]["subscriptions"][world.bens]
-        own |= {"Shirt size": "L", "long": "x" * 9000, " ": "no", "nul": "a\x01"}
-        state["metadata"]["customers"][world.id_of(BEN)] = {"tier": "gold"}
-    assert (await world.seen()).metadata == {"Shirt size": "L"}
-    customer = await world.provider.find_customer(world.id_of(BEN))
-    assert customer is not None
-    assert customer.metadata == {"tier": "gold"}
-
-
-# --- What goes wrong on the way -------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def canned(
-    world: MaxioWorld, status: int, body: object, *, headers: Mapping[str, str] | None = None
-) -> AsyncIterator[BillingProvider]:
-    """A Maxio that gives one answer to everything but to who it is."""
-    answer = body if isinstance(body, bytes) else json.dumps(body).encode()
-    fields = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        while scope["type"] == "lifespan":
-            message = await receive()
-            await send({"type": f"{message['type']}.complete"})
-            if message["type"] == "lifespan.shutdown":
-                return
-        is_site = scope["path"] == "/site.json" and status < 300
-        told = b'{"site": {"id": 1, "currency": "USD"}}' if is_site else answer
-        await send({"type": "http.response.start", "status": status, "headers": fields})
-        await send({"type": "http.response.body", "body": told})
-
-    with served(app) as url:
-        yield world.connect(api_base=url)
-
-
-BLOCKED: Final = {"errors": ["Your Chargify account has been canceled. Please contact support@chargify.com."]}
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "error"),
-    [
-        (401, b"HTTP Basic: Access denied.", CredentialsRefused),
-        (403, {"errors": ["This key is read only."]}, CredentialsRefused),
-        (409, {"errors": ["DuplicatePrevention::DuplicateSubmissionError"]}, ProviderUnavailable),
-        (422, BLOCKED, CredentialsRefused),
-        (422, {"error": "something"}, ProviderUnavailable),
-        (429, {"errors": ["denied due to a usage violation"]}, ProviderUnavailable),
-        (500, b"<html>", ProviderUnavailable),
-        (503, b"", ProviderUnavailable),
-        (302, b"", ProviderUnavailable),
-        (200, b"<html>hello</html>", ProviderUnavailable),
-        (200, b'{"customer": {"id": 5', ProviderUnavailable),
-        (200, b'"' + b"x" * 2_100_000 + b'"', ProviderUnavailable),
-    ],
-)
-async def test_an_answer_that_is_none_is_named_and_tells_no_secret(
-    world: MaxioWorld, status: int, body: object, error: type[ProviderError]
-) -> None:
-    async with canned(world, status, body) as provider:
-        with pytest.raises(error) as caught:
-            await provider.find_customer("5")
-        assert type(caught.value) is error
-        with pytest.raises(error):
-            await provider.find_subscription("5", "6")
-    said = f"{caught.value!r} {caught.value.__cause__!r}"
-    assert world.vendor.credentials("test")["api_key"] not in said
-    assert "support@" not in said
-
-
-@pytest.mark.parametrize(
-    "body", [[], {}, None, 5, "text", {"customer": []}, {"customer": {"id": "x"}}, [[1]]]
-)
-async def test_an_answer_of_another_shape_is_nothing_found(world: MaxioWorld, body: object) -> None:
-    async with canned(world, 200, body) as provider:
-        assert await provider.find_customer("5") is None
-        assert await provider.find_subscription("5", "6") is None
-        assert await provider.list_subscriptions("5") == []
-        assert await provider.find_customers_by_email("ben@example.com") == []
-        assert await provider.list_catalog() == PriceList()
-        assert await provider.load_catalog(["5"], ["HALF"]) == Catalog()
-
-
-async def test_a_busy_site_is_left_alone_for_minutes_unless_it_says_otherwise(world: MaxioWorld) -> None:
-    for headers, wait in (({}, 120), ({"retry-after": "30"}, 30)):
-        async with canned(world, 429, {}, headers=headers) as provider:
-            with pytest.raises(ProviderUnavailable) as caught:
-                await provider.find_customer("5")
-            assert caught.value.retry_after == wait
-
-
-async def test_what_maxio_refuses_is_told_to_the_merchant_and_not_to_the_customer(world: MaxioWorld) -> None:
-    world.change(state="past_due")
-    with pytest.raises(ProviderRefused) as caught:
-        await world.provider.apply(world.ask(Cancel(timing="period_end")))
-    assert "Cannot set a delayed cancellation" in caught.value.reason
-    assert caught.value.user_message == "The billing system does not allow this change."
-
-
-async def test_another_customers_subscription_is_never_changed(world: MaxioWorld) -> None:
-    for change in (Cancel(timing="now"), HALF, Resume(), Uncancel(), Pause(resumes_at=RENEWS)):
-        with pytest.raises(ProviderRefused):
-            await world.provider.apply(world.ask(change, who=DANA, what=BENS))
-    assert world.writes() == []
-
-
-async def test_what_is_in_place_already_is_not_written_again(world: MaxioWorld) -> None:
-    world.change(cancel_at_end_of_period=True, delayed_cancel_at=iso(RENEWS))
-    await world.provider.apply(world.ask(Cancel(timing="period_end")))
-    await world.provider.apply(world.ask(Resume()))
-    world.change(cancel_at_end_of_period=False)
-    await world.provider.apply(world.ask(Uncancel()))
-    world.change(state="canceled", canceled_at=iso(NOW))
-    await world.provider.apply(world.ask(Cancel(timing="now")))
-    await world.provider.apply(world.ask(Cancel(timing="period_end")))
-    assert world.writes() == []
-
-
-# --- The connection -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("mode", ["live", "test"])
-async def test_a_site_says_whether_it_is_for_testing(world: MaxioWorld, mode: str) -> None:
-    account = await world.connect(**world.vendor.credentials(mode)).check()
-    assert (account.id, account.name, account.mode) == (f"northwind-{mode}", "Northwind Notes", mode)
-
-
-@pytest.mark.parametrize(
-    "subdomain", ["evil.example/", "a@evil.example", "a b", "a.", "-a", "a" * 64, "a:443#"]
-)
-async def test_a_subdomain_never_leads_to_another_host(subdomain: str) -> None:
-    config = {"subdomain": subdomain, "api_key": "examplekey" * 4}
-    http = OutboundHttp([LOOPBACK])
-    provider = connect("maxio", config, http=http, clock=FakeClock(NOW), mode="test")
-    with pytest.raises(CredentialsRefused, match="subdomain"):
-        await provider.check()
-    await http.aclose()
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        ("PUT", "/subscriptions/{ben}.json", {"subscription": {"next_billing": "2027-01-01"}}),
-        ("POST", "/subscriptions/{ben}/hold.json", {"hold": {"resume_at": "2027-01-01"}}),
-        ("POST", "/subscriptions/{ben}/delayed_cancel.json", {"subscription": {"at": "now"}}),
-        ("POST", "/subscriptions/{ben}/add_coupon.json", {"coupon_codes": ["A"]}),
-        (
-            "POST",
-            "/product_families/4001/coupons.json",
-            {"coupon": {"code": "A", "name": "A", "max_uses": 1}},
-        ),
-        ("GET", "/customers.json?email=ben%40example.com", None),
-    ],
-)
-async def test_the_simulator_refuses_what_maxio_does_not_have(
-    world: MaxioWorld, method: str, path: str, body: dict[str, Any] | None
-) -> None:
-    token = b64encode(f"{world.vendor.credentials('test')['api_key']}:x".encode()).decode()
-    reply = await world.http.request(
-        method,
-        world.url + path.format(ben=world.bens),
-        {"authorization": f"Basic {token}", "content-type": "application/json"},
-        body=json.dumps(body).encode() if body else b"",
-        deadline_s=5,
-    )
-    assert reply.status == 400
-
-
-# --- Webhooks -------------------------------------------------------------------------------------
-
-
-async def test_two_shared_keys_are_good_while_one_is_changed(world: MaxioWorld) -> None:
-    headers, body = world.sign_inbound(world.bens, "12")
-    key = world.vendor.credentials("test")["shared_key"]
-    for keys in (f"{key} newKey", f"newKey  {key}"):
-        notice = world.connect(shared_key=keys).verify_inbound(InboundMessage(headers, body, NOW))
-        assert notice is not None
-        assert (notice.event_id, notice.subscription_ids, notice.customer_ids) == (
-            "12",
-            (world.bens,),
-            (world.id_of(BEN),),
-        )
-    for keys in ("newKey", "", " "):
-        with pytest.raises(InboundRefused):
-            world.connect(shared_key=keys).verify_inbound(InboundMessage(headers, body, NOW))
-
-
-async def test_a_webhook_is_known_by_the_id_that_is_signed(world: MaxioWorld) -> None:
-    headers, body = world.sign_inbound(world.bens, "12")
-    forged = {**headers, "x-chargify-webhook-id": "13"}
-    notice = world.provider.verify_inbound(InboundMessage(forged, body, NOW))
-    assert notice is not None
-    assert notice.event_id == "12"
-
-
-@pytest.mark.parametrize(
-    ("body", "is_refused"),
-    [
-        (b"id=1&event=test&payload[chargify]=testing", False),
-        (b"id=1&event=customer_update&payload[customer][id]=..%2F5", False),
-        (b"event=test", True),
-        (b"\xff\xfe", True),
-        (b"&".join(b"a=1" for _ in range(6000)), True),
-    ],
-)
-async def test_a_genuine_webhook_about_nobody_is_no_notice(
-    world: MaxioWorld, body: bytes, is_refused: bool
-) -> None:
-    message = InboundMessage(world.maxio.sign("test", body), body, NOW)
-    if is_refused:
-        with pytest.raises(InboundRefused):
-            world.provider.verify_inbound(message)
-    else:
-        assert world.provider.verify_inbound(message) is None
