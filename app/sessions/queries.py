@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Update, bindparam, func, insert, or_, tuple_, update
+from sqlalchemy import Table, Update, bindparam, func, insert, or_, tuple_, update
 from sqlmodel import Session, col, select
 
 from app.core.billing import Pause, parse_change
@@ -48,13 +48,12 @@ _OPENING_COLUMNS: Final = (
     "opening_until",
     "data_call_reason",
 )
-_SAVE: Final = update(CancelSession.__table__).where(  # type: ignore[attr-defined]  # SQLModel adds it
-    col(CancelSession.id) == bindparam("session_id")
-)
+_TABLE: Final[Table] = CancelSession.__table__  # type: ignore[attr-defined]  # SQLModel adds it
+_SAVE: Final = update(_TABLE).where(col(CancelSession.id) == bindparam("session_id"))
 _SAVE_STEP: Final = _SAVE.values({name: bindparam(name) for name in STEP_COLUMNS})
 _SAVE_OPENING: Final = _SAVE.values({name: bindparam(name) for name in _OPENING_COLUMNS})
 _NEW_SESSION: Final = insert(CancelSession)
-_COLUMNS: Final = tuple(CancelSession.__table__.columns.keys())  # type: ignore[attr-defined]
+_COLUMNS: Final = tuple(_TABLE.columns.keys())
 _NEW_OFFER: Final = insert(SessionOffer)
 _LOCKED: Final = (
     select(CancelSession).where(col(CancelSession.id) == bindparam("session_id")).with_for_update()
