@@ -17,7 +17,7 @@ from app.adapters.signing import Signer
 from app.adapters.vault import SealBroken, Vault
 from app.core.email_address import address_key, is_address
 from app.core.errors import FieldError, InvalidInput, NotFound
-from app.db import outbox
+from app.db import outbox, turns
 from app.db.base import new_id
 from app.db.database import Database
 from app.db.tables.privacy import Erasure
@@ -27,11 +27,13 @@ from app.privacy.erasing import Counts, Measure
 from app.privacy.finding import Whose
 
 JOB: Final = "erasure"
-BITE: Final = 20  # sessions in one transaction
+BITE: Final = (
+    5  # sessions, links or requests in one transaction: SQLite has one writer, and others wait for it
+)
+LOOKED_AT: Final = 20  # sessions, of which some may have to wait
 SHORT_BITE: Final = 100  # of rows that nothing hangs on
 LEASE: Final = timedelta(seconds=30)
 PATIENCE_S: Final = 5.0  # of who asked
-PAUSE_S: Final = 0.01  # between two bites: whoever waits to write goes first
 WAIT_S: Final = 60.0  # for a change under way
 
 
@@ -159,13 +161,15 @@ def _let_go(db: Session, ports: PrivacyPorts, job: outbox.Job, *, is_done: bool,
 
 async def _go_on(ports: PrivacyPorts, erasure_id: str) -> bool:
     """Bite after bite, until all is erased (True) or only what has to wait is left."""
+    loop = asyncio.get_running_loop()
     while True:
+        began = loop.time()
         has_more = await ports.database.write(_bite, ports.vault, erasure_id, ports.clock.now())
         if has_more is None:
             return True
         if not has_more:
             return False
-        await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(turns.pause_s(ports.database, loop.time() - began))
 
 
 def _bite(db: Session, vault: Vault, erasure_id: str, now: datetime) -> bool | None:
@@ -193,11 +197,17 @@ def _erase_some(db: Session, whose: Whose, measure: Measure) -> tuple[Counts, in
     """What was erased, and how many sessions have to wait."""
     counts: Counts = Counter()
     waiting = 0
-    for session in finding.list_sessions(db, whose, limit=BITE):
-        nameless, waits = _erase_nameless(db, session.app_id, session.customer_id, measure)
-        counts += nameless
-        if nameless:
-            return counts, waiting  # there may be more, and this one tells whose they are: it goes last
+    known: dict[tuple[str, str], int] = {}  # customers without nameless sessions that could be erased
+    for session in finding.list_sessions(db, whose, limit=LOOKED_AT):
+        if counts["sessions"] >= BITE:
+            break
+        customer = session.app_id, session.customer_id
+        if customer not in known:
+            nameless, known[customer] = _erase_nameless(db, *customer, measure)
+            counts += nameless
+            if nameless:
+                return counts, waiting  # there may be more, and this one tells whose they are: it goes last
+        waits = known[customer]
         link_id = session.link_id
         erased = None if waits else erasing.erase_session(db, session.id, measure)
         if erased is None:
@@ -206,7 +216,7 @@ def _erase_some(db: Session, whose: Whose, measure: Measure) -> tuple[Counts, in
             counts += erased + _erase_link_of(db, link_id, whose, measure)
     if counts:
         return counts, waiting
-    for link in finding.list_links(db, whose, limit=SHORT_BITE):
+    for link in finding.list_links(db, whose, limit=BITE):
         nameless, waits = _erase_nameless(db, link.app_id, link.customer_id, measure)
         counts += nameless
         if nameless:
@@ -214,20 +224,20 @@ def _erase_some(db: Session, whose: Whose, measure: Measure) -> tuple[Counts, in
         waiting += waits
         if not waits:
             counts += erasing.erase_link(db, link, measure)
-    for request in finding.list_requests(db, whose, limit=SHORT_BITE):
+    for request in finding.list_requests(db, whose, limit=BITE):
         counts += erasing.erase_request(db, request, measure)
     counts += erasing.delete_verifications(db, finding.list_verifications(db, whose, limit=SHORT_BITE))
     counts += erasing.delete_mails(db, finding.list_mails(db, whose, limit=SHORT_BITE))
     if not waiting:  # else they are of those that wait
         for record in finding.list_records(db, whose, limit=BITE):
-            known = db.get(CancelSession, record.session_id)
-            if known is None or known.erased_at is not None:
+            row = db.get(CancelSession, record.session_id)
+            if row is None or row.erased_at is not None:
                 erasing.erase_record(db, record.session_id, measure)
                 counts["records"] += 1
             else:
                 # From before there were keys: the migration's was made by the database, which may fold ASCII alone.
                 # By this one the next bite finds it, and nothing is counted yet.
-                known.email_key = whose.key
+                row.email_key = whose.key
                 counts["records"] += 0
     return counts, waiting
 

@@ -51,7 +51,7 @@ from tests.support.server import STOP_WITHIN_S
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash]
 
-THEIRS, OTHERS = 2 * service.BITE + 5, 10  # sessions
+THEIRS, OTHERS = 45, 10  # sessions: many bites
 A_DAY = timedelta(days=1)
 HELD_AFTER: Final = 5  # looks, one after the other, at which somebody was writing: nobody writes that long
 LOCK: Final = 4711  # PostgreSQL's advisory lock on which whoever is held waits

@@ -22,7 +22,7 @@ from app.db.tables.receipts import Receipt
 from app.db.tables.records import SessionRecord
 from app.db.tables.sessions import CancelSession, SessionOffer
 from app.flows import service as flows
-from app.privacy import retention
+from app.privacy import retention, service
 from app.sessions import recording
 from app.sessions.recording import world_of
 from tests.cli.conftest import runner
@@ -128,6 +128,39 @@ async def test_they_open_and_are_told_and_forgotten(bureau: Bureau) -> None:
     assert {one["id"] for one in told["sessions"]} == {row.id for row in theirs}
     await ask(bureau, "delete", {"email": email}, given=given)
     assert str(BUSY) not in dump(bureau.database)
+
+
+async def test_an_erasure_holds_nobody_up_for_more_than_a_few_sessions(bureau: Bureau) -> None:
+    stocked = seed(bureau, is_bare=False)
+    theirs = [row for row in bureau.desk.all(CancelSession) if row.customer_id == f"cus_{BUSY}"]
+    assert len(theirs) == service.BITE
+    now, ports = bureau.desk.clock.now(), bureau.ports()
+    url = bureau.database.url.render_as_string(hide_password=False)
+    more = seed_rows.whole(
+        stocked,
+        start=now - timedelta(days=9),
+        end=now,
+        count=12,
+        prefix="more",
+        who=lambda chance, number: BUSY,
+    )
+    seed_sessions.insert_whole(url, more)
+    erasure, _ = bureau.database.write_sync(
+        service._begin,
+        ports,
+        organization_id=bureau.organization_id,
+        email=theirs[0].email_key or "",
+        requested_by="cli",
+        now=now,
+    )
+    erased = []
+    while (has_more := bureau.database.write_sync(service._bite, ports.vault, erasure.id, now)) is not None:
+        assert has_more
+        proof = bureau.database.read_sync(
+            service.get, organization_id=bureau.organization_id, erasure_id=erasure.id
+        )
+        erased.append(proof.counts["sessions"] - sum(erased))
+    assert [number for number in erased if number] == [5, 5, 5, 2]
 
 
 async def test_the_old_ones_are_as_bare_as_retention_leaves_them(bureau: Bureau) -> None:
