@@ -38,19 +38,29 @@ def insert(url: str, rows: Iterable[Mapping[str, Any]]) -> int:
     return _insert(url, ({"session_records": some} for some in _batches(rows)), "session_records")
 
 
-def insert_whole(url: str, made: Iterable[Rows]) -> int:
-    """Write sessions in bulk with all that hangs on them; how many there were. Statistics are brought up to date as
-    autovacuum would."""
-    return _insert(url, seed_rows.in_batches(made, BATCH), "cancel_sessions")
+def insert_whole(url: str, made: Iterable[Rows], *, is_vacuumed: bool = True) -> int:
+    """Write sessions in bulk with all that hangs on them; how many there were. Unless they are few, statistics are
+    brought up to date as autovacuum would."""
+    return _insert(url, seed_rows.in_batches(made, BATCH), "cancel_sessions", is_vacuumed=is_vacuumed)
 
 
-def _insert(url: str, batches: Iterable[Batch], counted: str) -> int:
+def _insert(url: str, batches: Iterable[Batch], counted: str, *, is_vacuumed: bool = True) -> int:
     address = parse_url(url)
     write = _write_sqlite if is_sqlite(address) else _write_postgresql
-    count = 0
+    count, written = 0, set[str]()
     for done in write(address, batches):
         count += len(done[counted])
+        written |= {table for table, rows in done.items() if rows}
+    if is_vacuumed and not is_sqlite(address):
+        with _connected(address) as connection:
+            for table in sorted(written):
+                connection.execute(f"VACUUM ANALYZE {table}")
     return count
+
+
+def _connected(address: URL) -> "psycopg.Connection[Any]":
+    url = address.set(drivername="postgresql").render_as_string(hide_password=False)
+    return psycopg.connect(url, autocommit=True)
 
 
 def _write_sqlite(address: URL, batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -68,9 +78,7 @@ def _write_sqlite(address: URL, batches: Iterable[Batch]) -> Iterator[Batch]:
 
 
 def _write_postgresql(address: URL, batches: Iterable[Batch]) -> Iterator[Batch]:
-    url = address.set(drivername="postgresql").render_as_string(hide_password=False)
-    written: set[str] = set()
-    with psycopg.connect(url, autocommit=True) as connection:
+    with _connected(address) as connection:
         with suppress(psycopg.errors.InsufficientPrivilege):
             # What is referred to is there: whoever may, has it not looked up row by row.
             connection.execute("SET session_replication_role = replica")
@@ -81,10 +89,7 @@ def _write_postgresql(address: URL, batches: Iterable[Batch]) -> Iterator[Batch]
                 with connection.cursor() as cursor, cursor.copy(statement) as copy:
                     for row in rows:
                         copy.write_row([_zoned(row.get(name)) for name in columns])
-                written.add(table)
             yield batch
-        for table in sorted(written):
-            connection.execute(f"VACUUM ANALYZE {table}")
 
 
 def _filled(batch: Batch) -> list[tuple[str, Sequence[Mapping[str, Any]]]]:
