@@ -7,6 +7,7 @@ import pytest
 
 from app.accounts.service import Scope
 from app.db.tables.records import ApiUsage
+from app.insights import turns
 from app.insights.mcp import tools
 from tests.mcp.conftest import PII, PLAIN, Asking, another_merchants, call, key, revoke_data_keys, strict
 from tests.privacy.conftest import BEN, Bureau
@@ -150,6 +151,19 @@ async def test_too_many_rows_are_refused(
         refused = await call(client, "aggregate_sessions", breakdown="day", **span)
     assert refused.is_error
     assert "30 rows" in refused.text
+
+
+async def test_a_question_that_takes_too_long_is_told_to_ask_for_less(
+    bureau: Bureau, over_http: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await leave(bureau)
+    async with over_http(*PII) as client:
+        monkeypatch.setattr(turns, "DEADLINE_S", 0.0)
+        refused = await call(client, "aggregate_sessions", breakdown="outcome")
+        assert refused.is_error
+        assert "shorter span" in refused.text
+        monkeypatch.undo()
+        assert not (await call(client, "aggregate_sessions", breakdown="outcome")).is_error
 
 
 async def test_another_organizations_sessions_are_not_found(bureau: Bureau, over_http: Asking) -> None:
