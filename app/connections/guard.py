@@ -51,7 +51,7 @@ class OutOfTime(ProviderUnavailable):
     """The caller could wait no longer."""
 
     def __init__(self) -> None:
-        super().__init__("The billing system did not answer in time.")
+        super().__init__(health.SILENCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +191,14 @@ class GuardedBilling(BillingProvider):
                 return
             standing = self._standing
         wait_s = standing.wait(now).total_seconds()
-        if wait_s > 0:
+        if wait_s > 0 and not self._may_find_it_slow(standing):
             is_probed = standing.rest_until is not None and standing.rest_until <= now
             raise ProviderUnavailable(RESTS, retry_after=min(wait_s, PROBED_S) if is_probed else wait_s)
+
+    def _may_find_it_slow(self, standing: Standing) -> bool:
+        """Who has more time than an opening asks also while it rests for its silence alone, as changes and the worker
+        do. If it fails them as well, it says so itself, and then it is left alone by all."""
+        return self._ends_at is None and standing.is_silent
 
     def _is_outdated(self, now: datetime) -> bool:
         if self._looked_at is None:

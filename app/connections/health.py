@@ -29,6 +29,7 @@ CALM: Final = timedelta(minutes=10)  # without a refusal, before one counts as m
 MAIL_AGAIN: Final = timedelta(hours=6)
 LONGEST_ERROR: Final = 500
 LONGEST_NAME: Final = 255
+SILENCE: Final = "The billing system did not answer in time."  # in the time that a customer's opening has
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Standing:
     rest_until: datetime | None = None
     probe_until: datetime | None = None
     last_ok_at: datetime | None = None
+    last_error: str | None = None
 
     def wait(self, now: datetime) -> timedelta:
         """How long nobody may ask; nothing also where the rest is over and somebody has to try."""
@@ -50,6 +52,11 @@ class Standing:
     def is_open(self) -> bool:
         """Whether it has to show first that it answers again."""
         return self.rest_until is not None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether all that is known of it is that it is slower than a customer's patience: it may answer others."""
+        return self.last_error == SILENCE
 
     def is_success_news(self, now: datetime) -> bool:
         """Whether that a call went well has to be written down."""
@@ -118,8 +125,9 @@ def note_failure(
     if sealed is not None and db.get_one(Environment, app_id).provider_config != sealed:
         return _standing(row)
     is_probe = claim is not None and row.probe_until == claim
+    is_news = is_probe or _standing(row).wait(now) <= timedelta()
     rests = []
-    if is_probe or _standing(row).wait(now) <= timedelta():
+    if is_news:
         row.failures += 1
         if is_probe or row.failures >= FAILURES:
             rests.append(rest_after(row.failures))
@@ -134,7 +142,8 @@ def note_failure(
     if is_probe:
         row.probe_until = None
     row.last_failed_at = now
-    row.last_error = failure.reason[:LONGEST_ERROR]
+    if is_news or failure.reason != SILENCE:  # else what it has said itself would be lost
+        row.last_error = failure.reason[:LONGEST_ERROR]
     return _standing(row)
 
 
@@ -206,4 +215,4 @@ def _may_mail(row: Connection, now: datetime) -> bool:
 
 
 def _standing(row: Connection) -> Standing:
-    return Standing(row.failures, row.rest_until, row.probe_until, row.last_ok_at)
+    return Standing(row.failures, row.rest_until, row.probe_until, row.last_ok_at, row.last_error)

@@ -17,6 +17,7 @@ _STANDING: Final[Select[*tuple[Any, ...]]] = select_columns(
     col(Connection.rest_until),
     col(Connection.probe_until),
     col(Connection.last_ok_at),
+    col(Connection.last_error),
 ).where(col(Connection.app_id) == bindparam("app_id"))
 
 _MAKE: Final = text(
@@ -38,7 +39,7 @@ class Connected(NamedTuple):
 
 
 def find_standing(db: Session, app_id: str) -> Row[*tuple[Any, ...]] | None:
-    """Failures, rest, probe and last success."""
+    """Failures, rest, probe, last success and last error."""
     return db.connection().execute(_STANDING, {"app_id": app_id}).first()
 
 

@@ -33,6 +33,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 DOWN = ProviderUnavailable("The office answered 503.")
+LONG_S = 3600.0
 
 
 async def break_down(process: Process, office: Office, times: int = health.FAILURES) -> None:
@@ -42,10 +43,12 @@ async def break_down(process: Process, office: Office, times: int = health.FAILU
             await process.ask()
 
 
-async def wait_of(process: Process) -> float:
-    """How long the next caller is told to wait, who is not let through."""
+async def wait_of(process: Process, *, within_s: float | None = None) -> float:
+    """How long the next caller, who may have only so much time, is told to wait; he is not let through."""
+    ends_at = asyncio.get_running_loop().time() + within_s if within_s is not None else None
+    caller = await process.billing(ends_at=ends_at)
     with pytest.raises(ProviderUnavailable, match="left alone") as held_off:
-        await process.ask()
+        await caller.find_customer("cus_1")
     assert held_off.value.retry_after is not None
     return held_off.value.retry_after
 
@@ -205,7 +208,7 @@ async def test_silence_until_the_callers_time_ends_is_one_failure(
     assert office.inside == 0, "nobody waits for it any more"
     calls = len(office.calls)
     for one in (process, other):
-        assert await wait_of(one) == 10
+        assert await wait_of(one, within_s=LONG_S) == 10
     assert len(office.calls) == calls
 
 
@@ -264,7 +267,65 @@ async def test_silence_towards_the_one_who_asks_for_all_doubles_the_rest(
     await break_down(process, office)
     clock.advance(seconds=10)
     await silence(process, office, within_s=FAIR_S + 0.1)
-    assert await wait_of(other) == 20
+    assert await wait_of(other, within_s=LONG_S) == 20
+
+
+async def silent_until_it_rests(process: Process, office: Office) -> None:
+    """The fifth opening that it was too slow for."""
+    failure = health.Failure(health.SILENCE)
+    for _ in range(health.FAILURES - 1):
+        await process.database.write(
+            health.note_failure,
+            process.vault,
+            app_id=process.merchant.app_id,
+            failure=failure,
+            claim=None,
+            now=process.merchant.clock.now(),
+        )
+    await silence(process, office, within_s=FAIR_S + 0.1)
+    assert process.row().rest_until is not None
+
+
+async def test_what_is_too_slow_for_openings_is_still_asked_by_who_has_time(
+    process: Process, other: Process, office: Office
+) -> None:
+    """A change that a customer has confirmed is made, though sessions open without billing."""
+    await silent_until_it_rests(process, office)
+    for one in (process, other):
+        assert await wait_of(one, within_s=LONG_S) == 10
+        await one.ask()
+        assert await wait_of(one, within_s=LONG_S) == 10, "one slow answer makes it no faster"
+
+
+async def test_what_fails_those_with_time_too_is_left_alone_by_all(
+    process: Process, other: Process, office: Office
+) -> None:
+    await silent_until_it_rests(process, office)
+    await break_down(process, office, times=1)
+    for one in (process, other):
+        assert await wait_of(one) == 10
+    assert process.row().last_error == "The office answered 503."
+
+
+async def test_silence_takes_nothing_from_the_time_that_a_vendor_wants(
+    process: Process, other: Process, office: Office
+) -> None:
+    """The opening began to ask before the vendor said so to somebody else."""
+    office.is_held = True
+    opening = asyncio.create_task(silence(process, office, within_s=FAIR_S + 0.1))
+    await office.until(inside=2)
+    await other.database.write(
+        health.note_failure,
+        other.vault,
+        app_id=other.merchant.app_id,
+        failure=health.Failure("The office answered 429.", retry_after=120),
+        claim=None,
+        now=other.merchant.clock.now(),
+    )
+    await opening
+    for one in (process, other):
+        assert await wait_of(one) == 120
+    assert process.row().last_error == "The office answered 429."
 
 
 # --- The one who asks whether it answers again ------------------------------------------------------------------
