@@ -55,6 +55,12 @@ def where_known(column: str) -> Index:
     return Index(None, column, sqlite_where=has_it, postgresql_where=has_it)
 
 
+def where_open(column: str) -> Index:
+    """An index of the rows that are not closed yet: however many there have been, those are few."""
+    is_open = text("closed_at IS NULL")
+    return Index(None, column, sqlite_where=is_open, postgresql_where=is_open)
+
+
 def still_personal(table: str, *columns: str, where: str) -> Index:
     """An index of what retention has yet to take out of a table, oldest first: it stays as small as that is."""
     is_personal = text(where)

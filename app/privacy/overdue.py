@@ -224,7 +224,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             app_id=col(CancelSession.app_id),
             at=col(CancelSession.closed_at),
             id=col(CancelSession.id),
-            bite=10,
+            bite=5,
             waiting=_sessions,
             is_personal=(col(CancelSession.erased_at).is_(None),),
         ),
@@ -232,7 +232,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             app_id=col(CancelLink.app_id),
             at=col(CancelLink.created_at),
             id=col(CancelLink.id),
-            bite=25,
+            bite=10,
             waiting=_links,
             is_personal=(col(CancelLink.customer_id) != literal_column("''"),),
         ),
@@ -240,7 +240,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             app_id=col(CancellationRequest.app_id),
             at=col(CancellationRequest.created_at),
             id=col(CancellationRequest.id),
-            bite=25,
+            bite=10,
             waiting=_requests,
             is_personal=(
                 col(CancellationRequest.address).is_not(None),
@@ -249,20 +249,20 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             ),
         ),
         "mails": Kind(
-            app_id=col(Mail.app_id), at=col(Mail.created_at), id=col(Mail.id), bite=100, waiting=_no_mails
+            app_id=col(Mail.app_id), at=col(Mail.created_at), id=col(Mail.id), bite=50, waiting=_no_mails
         ),
         "events": Kind(
             app_id=col(EventRow.app_id),
             at=col(EventRow.created_at),
             id=col(EventRow.id),
-            bite=100,
+            bite=50,
             waiting=_events,
         ),
         "records": Kind(
             app_id=col(SessionRecord.app_id),
             at=col(SessionRecord.created_at),
             id=col(SessionRecord.session_id),
-            bite=25,
+            bite=10,
             waiting=_records,
             is_personal=(col(SessionRecord.customer_id).is_not(None),),
         ),

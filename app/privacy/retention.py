@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlmodel import Session, col, select
 
 from app.adapters.clock import Clock
+from app.db import turns
 from app.db.database import Database
 from app.db.tables.links import CancelLink
 from app.db.tables.mail import Mail
@@ -23,7 +24,6 @@ from app.privacy.erasing import Measure
 from app.privacy.overdue import KINDS, Place, Span
 
 LONGEST_S: Final = 20.0  # of one sweep; what is left then is for the next one
-PAUSE_S: Final = 0.01  # between two bites: whoever waits to write goes first
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,13 @@ async def sweep(database: Database, clock: Clock, rota: Rota | None = None) -> b
         # Taken off first: if this one fails, the next sweep begins with the others.
         turn = await database.read(_look, rota.walks.popleft(), clock.now())
         if turn is not None:
+            began = loop.time()
             if turn.ids:  # else there is no need to take the writer for it
                 await database.write(_forget, turn)
             if turn.rest.parts:
                 rota.walks.append(turn.rest)
-            await asyncio.sleep(PAUSE_S)
+            if turn.ids:
+                await asyncio.sleep(turns.pause_s(database, loop.time() - began))
         if loop.time() >= ends_at:
             break
     return bool(rota.walks)

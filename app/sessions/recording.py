@@ -12,7 +12,7 @@ from app.adapters.clock import Clock
 from app.core.session_record import BuiltRecord, Closing, EffectResult, build_record
 from app.core.state import Outcome, SessionState
 from app.core.world import Walk, World, read_world
-from app.db import outbox
+from app.db import outbox, turns
 from app.db.database import Database
 from app.db.outbox import Job
 from app.db.tables.accounts import Environment
@@ -25,7 +25,6 @@ from app.sessions import queries
 BACKFILL_JOB: Final = "session_records"  # the migration owes it
 BITE: Final = 25  # sessions in one transaction
 STINT_S: Final = 60.0  # well within a job's deadline
-PAUSE_S: Final = 0.005
 
 _TABLE: Final = SessionRecord.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 _KEPT: Final = frozenset({"session_id", "app_id"})
@@ -52,12 +51,14 @@ async def backfill(
     """
     loop = asyncio.get_running_loop()
     until, after = loop.time() + stint_s, str(job.payload.get("after", ""))
+    began = loop.time()
     while (last := await database.write(_backfill, after=after, limit=bite, now=clock.now())) is not None:
         after = last
         if loop.time() >= until:
             await database.write(_owe_rest, after=after, now=clock.now())
             return
-        await asyncio.sleep(PAUSE_S)  # whoever waits to write goes first
+        await asyncio.sleep(turns.pause_s(database, loop.time() - began))
+        began = loop.time()
 
 
 def _owe_rest(db: Session, *, after: str, now: datetime) -> None:

@@ -17,7 +17,8 @@ PAGE = "app_id = 'a' AND (created_at, id) < ('2026', 'x') ORDER BY created_at DE
         f"SELECT * FROM events WHERE {PAGE}",
         "SELECT * FROM cancel_sessions WHERE app_id = 'a' AND customer_id = 'c' AND created_at > '2026'",
         "SELECT * FROM cancel_sessions WHERE link_id = 'l' AND browser_sha256 = 'b'",
-        "SELECT * FROM cancel_sessions WHERE phase = 'p' AND last_seen_at < '2026' ORDER BY last_seen_at LIMIT 9",
+        "SELECT * FROM cancel_sessions WHERE phase IN ('p', 'q') AND last_seen_at < '2026' AND closed_at IS NULL"
+        " ORDER BY last_seen_at LIMIT 9",
         "SELECT * FROM cancel_links WHERE token_sha256 = 't'",
         "SELECT * FROM api_keys WHERE key_sha256 = 'k'",
         "SELECT * FROM api_keys WHERE app_id = 'a'",

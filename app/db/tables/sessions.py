@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Index, text
 from sqlmodel import Field
 
-from app.db.base import Json, Table, added, still_personal, where_known
+from app.db.base import Json, Table, added, still_personal, where_known, where_open
 
 
 class CancelSession(Table, table=True):
@@ -18,7 +18,7 @@ class CancelSession(Table, table=True):
         Index(None, "app_id", "customer_id", "created_at"),  # a customer's history
         Index(None, "app_id", "subscription_id"),  # what a vendor's webhook names
         Index(None, "link_id", "browser_sha256"),  # the way back of the browser that exchanged the link
-        Index(None, "phase", "last_seen_at"),  # the sweep of idle sessions
+        where_open("last_seen_at"),  # the sweep of idle sessions
         where_known("email_key"),  # data subject requests
         where_known("recipient_key"),
         still_personal(
