@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from sqlmodel import Session
 
@@ -36,5 +36,10 @@ class Turns:
         except TimeoutError:
             raise Overloaded from None
         running = asyncio.ensure_future(database.read_within(DEADLINE_S, fn, *args, **kwargs))
-        running.add_done_callback(lambda _: self._free.release())
+        running.add_done_callback(self._end)
         return await asyncio.shield(running)
+
+    def _end(self, running: asyncio.Future[Any]) -> None:
+        self._free.release()
+        if not running.cancelled():
+            running.exception()  # asked for, so that nothing is logged where nobody waits for it any more

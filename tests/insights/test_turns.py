@@ -1,7 +1,9 @@
 """Reports take turns: a question that costs too much is ended and told so, and who comes after it is served."""
 
 import asyncio
+import gc
 import threading
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -64,6 +66,31 @@ async def test_who_goes_away_keeps_the_turn_until_his_question_has_ended(
         may_end.set()
         monkeypatch.setattr(turns, "WAIT_S", PATIENCE_S)
         assert await desk.read(database, answer) == 42
+
+
+async def test_what_ends_after_its_asker_has_gone_away_is_nobodys_trouble(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "DEADLINE_S", 0.2)
+    monkeypatch.setattr(turns, "AT_ONCE", 1)
+    troubles: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, trouble: troubles.append(trouble))
+    desk, has_begun = Turns(), threading.Event()
+
+    def begin(db: Session) -> None:
+        has_begun.set()
+        count_endlessly(db)
+
+    async with asyncio.timeout(PATIENCE_S):
+        asking = asyncio.create_task(desk.read(database, begin))
+        await asyncio.to_thread(has_begun.wait)
+        asking.cancel()
+        await asyncio.wait([asking])
+        monkeypatch.setattr(turns, "DEADLINE_S", PATIENCE_S)
+        assert await desk.read(database, answer) == 42  # after the other has ended
+    del asking
+    gc.collect()
+    assert troubles == []
 
 
 @pytest.mark.parametrize("path", ["sessions", "session-aggregation", "api-usage"])
