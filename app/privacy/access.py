@@ -4,13 +4,10 @@ Nothing is left out because it is internal, but secrets: hashes of tokens and br
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import event
-from sqlalchemy.orm import ORMExecuteState, load_only
 from sqlmodel import Session
 
 from app.core.calendar import iso
@@ -51,19 +48,13 @@ class TooMuchToTell(Conflict):
 
 # What rows are found and put in order by. A whole one may have tens of kilobytes, so that thousands are read bite by
 # bite, and told as they are read.
-_NEEDED: Final[Mapping[type[Table], Sequence[Any]]] = {
-    CancelSession: (
-        CancelSession.app_id,
-        CancelSession.customer_id,
-        CancelSession.link_id,
-        CancelSession.created_at,
-    ),
-    CancelLink: (CancelLink.app_id, CancelLink.customer_id, CancelLink.email_key),
-    CancellationRequest: (CancellationRequest.session_id,),
-    Verification: (Verification.id,),
-    Mail: (Mail.id,),
-    SessionRecord: (SessionRecord.session_id,),
-}
+_SESSION: Final = (
+    CancelSession.app_id,
+    CancelSession.customer_id,
+    CancelSession.link_id,
+    CancelSession.created_at,
+)
+_LINK: Final = (CancelLink.app_id, CancelLink.customer_id, CancelLink.email_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +73,8 @@ class Known:
 def look_up(db: Session, *, organization_id: str, email: str, most: int) -> Known:
     """What there is about an address. Raises TooMuchToTell."""
     whose = Whose(finding.app_ids_of(db, organization_id), address_key(email))
-    with _slim(db):
-        ids = _find_ids(db, whose, most + 1)
+    ids = _find_ids(db, whose, most + 1)
+    db.expunge_all()  # what is not whole
     if any(len(of_one_kind) > most for of_one_kind in ids.values()):
         raise TooMuchToTell
     return Known(whose, ids)
@@ -97,49 +88,37 @@ def tell(db: Session, section: str, ids: Sequence[str]) -> list[Mapping[str, Any
 
 
 def _find_ids(db: Session, whose: Whose, limit: int) -> dict[str, list[str]]:
-    sessions = finding.list_sessions(db, whose, limit=limit)
+    sessions = finding.list_sessions(db, whose, limit=limit, only=_SESSION)
     customers = dict.fromkeys((row.app_id, row.customer_id) for row in sessions)
-    links = finding.list_links(db, whose, limit=limit)
+    links = finding.list_links(db, whose, limit=limit, only=_LINK)
     customers |= dict.fromkeys((row.app_id, row.customer_id) for row in links)
     found = {row.id: row for row in sessions}
     by_id = {row.id: row for row in links}
     for app_id, customer_id in customers:
-        nameless = finding.list_nameless_sessions(db, app_id=app_id, customer_id=customer_id, limit=limit)
+        nameless = finding.list_nameless_sessions(
+            db, app_id=app_id, customer_id=customer_id, limit=limit, only=_SESSION
+        )
         found |= {row.id: row for row in nameless}
-        unused = finding.list_nameless_links(db, app_id=app_id, customer_id=customer_id, limit=limit)
+        unused = finding.list_nameless_links(
+            db, app_id=app_id, customer_id=customer_id, limit=limit, only=_LINK
+        )
         by_id |= {row.id: row for row in unused}
     for link_id in dict.fromkeys(row.link_id for row in found.values() if row.link_id):
-        link = db.get(CancelLink, link_id) if link_id not in by_id else None
+        link = db.get(CancelLink, link_id, options=finding.slim(_LINK)) if link_id not in by_id else None
         if link is not None and link.email_key in (None, whose.key):
             by_id[link.id] = link
-    requests = finding.list_requests(db, whose, limit=limit)
-    records = finding.list_records(db, whose, limit=limit)
+    requests = finding.list_requests(db, whose, limit=limit, only=(CancellationRequest.session_id,))
+    verifications = finding.list_verifications(db, whose, limit=limit, only=(Verification.id,))
+    mails = finding.list_mails(db, whose, limit=limit, only=(Mail.id,))
+    records = finding.list_records(db, whose, limit=limit, only=(SessionRecord.session_id,))
     return {
         "sessions": sorted(found, key=lambda id: (found[id].created_at, id)),
         "links": list(by_id),
         "requests": [row.id for row in requests if row.session_id not in found],
-        "verifications": [row.id for row in finding.list_verifications(db, whose, limit=limit)],
-        "mails": [row.id for row in finding.list_mails(db, whose, limit=limit)],
+        "verifications": [row.id for row in verifications],
+        "mails": [row.id for row in mails],
         "records": [row.session_id for row in records if row.session_id not in found],
     }
-
-
-@contextmanager
-def _slim(db: Session) -> Iterator[None]:
-    """What is selected has the columns of `_NEEDED` alone; to ask a row for another one raises."""
-
-    def leave_out(state: ORMExecuteState) -> None:
-        for selected in getattr(state.statement, "column_descriptions", ()):
-            needed = _NEEDED.get(selected["expr"])
-            if needed is not None:
-                state.statement = state.statement.options(load_only(*needed, raiseload=True))
-
-    event.listen(db, "do_orm_execute", leave_out)
-    try:
-        yield
-    finally:
-        event.remove(db, "do_orm_execute", leave_out)
-        db.expunge_all()
 
 
 def _session(db: Session, row: CancelSession) -> dict[str, Any]:

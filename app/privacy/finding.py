@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, func, or_
+from sqlalchemy.orm import load_only
 from sqlmodel import Session, col, select
 
 from app.core.erasure import NOBODY
@@ -24,6 +25,8 @@ from app.db.tables.webhooks import WebhookAttempt, WebhookDelivery
 
 LINK_TYPES: Final = "cancel_link."
 MOST_NAMED: Final = 500  # in one statement
+
+Columns = Sequence[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +66,18 @@ def _is_of(whose: Whose, app_id: Any) -> ColumnElement[bool]:
     return func.coalesce(app_id, "").in_(whose.app_ids)
 
 
+def slim(columns: Columns) -> tuple[Any, ...]:
+    """For a statement that is to read these columns alone; to ask a row for another one raises. None named: whole
+    rows."""
+    return (load_only(*columns, raiseload=True),) if columns else ()
+
+
 # --- By address -------------------------------------------------------------------------------------------------------
 
 
-def list_sessions(db: Session, whose: Whose, *, limit: int) -> list[CancelSession]:
+def list_sessions(db: Session, whose: Whose, *, limit: int, only: Columns = ()) -> list[CancelSession]:
     """Sessions whose customer, whose proven address or whose request has it; of each, those with a change under way
-    come last."""
+    come last. `only`, here and below: the columns to read, where that is not all."""
     asked = (
         select(CancellationRequest.session_id)
         .where(CancellationRequest.address_key == whose.key, col(CancellationRequest.session_id).is_not(None))
@@ -89,6 +98,7 @@ def list_sessions(db: Session, whose: Whose, *, limit: int) -> list[CancelSessio
             )
             .order_by(is_changing(), col(CancelSession.id))
             .limit(limit)
+            .options(*slim(only))
         )
         found |= {row.id: row for row in rows}
     return list(found.values())[:limit]
@@ -104,7 +114,9 @@ def is_changing() -> ColumnElement[bool]:
     )
 
 
-def list_nameless_sessions(db: Session, *, app_id: str, customer_id: str, limit: int) -> list[CancelSession]:
+def list_nameless_sessions(
+    db: Session, *, app_id: str, customer_id: str, limit: int, only: Columns = ()
+) -> list[CancelSession]:
     """The customer's sessions of which no address is known, and which are not erased yet."""
     return list(
         db.exec(
@@ -119,22 +131,26 @@ def list_nameless_sessions(db: Session, *, app_id: str, customer_id: str, limit:
             )
             .order_by(col(CancelSession.created_at))
             .limit(limit)
+            .options(*slim(only))
         )
     )
 
 
-def list_links(db: Session, whose: Whose, *, limit: int) -> list[CancelLink]:
+def list_links(db: Session, whose: Whose, *, limit: int, only: Columns = ()) -> list[CancelLink]:
     return list(
         db.exec(
             select(CancelLink)
             .where(CancelLink.email_key == whose.key, _is_of(whose, CancelLink.app_id))
             .order_by(col(CancelLink.id))
             .limit(limit)
+            .options(*slim(only))
         )
     )
 
 
-def list_nameless_links(db: Session, *, app_id: str, customer_id: str, limit: int) -> list[CancelLink]:
+def list_nameless_links(
+    db: Session, *, app_id: str, customer_id: str, limit: int, only: Columns = ()
+) -> list[CancelLink]:
     """The customer's links that name no address and lead to no session that stays."""
     return list(
         db.exec(
@@ -148,6 +164,7 @@ def list_nameless_links(db: Session, *, app_id: str, customer_id: str, limit: in
             )
             .order_by(col(CancelLink.created_at))
             .limit(limit)
+            .options(*slim(only))
         )
     )
 
@@ -173,7 +190,7 @@ def _leads_somewhere() -> ColumnElement[bool]:
     )
 
 
-def list_requests(db: Session, whose: Whose, *, limit: int) -> list[CancellationRequest]:
+def list_requests(db: Session, whose: Whose, *, limit: int, only: Columns = ()) -> list[CancellationRequest]:
     return list(
         db.exec(
             select(CancellationRequest)
@@ -183,33 +200,36 @@ def list_requests(db: Session, whose: Whose, *, limit: int) -> list[Cancellation
             )
             .order_by(col(CancellationRequest.id))
             .limit(limit)
+            .options(*slim(only))
         )
     )
 
 
-def list_verifications(db: Session, whose: Whose, *, limit: int) -> list[Verification]:
+def list_verifications(db: Session, whose: Whose, *, limit: int, only: Columns = ()) -> list[Verification]:
     return list(
         db.exec(
             select(Verification)
             .where(Verification.address_key == whose.key, _is_of(whose, Verification.app_id))
             .order_by(col(Verification.id))
             .limit(limit)
+            .options(*slim(only))
         )
     )
 
 
-def list_mails(db: Session, whose: Whose, *, limit: int) -> list[Mail]:
+def list_mails(db: Session, whose: Whose, *, limit: int, only: Columns = ()) -> list[Mail]:
     return list(
         db.exec(
             select(Mail)
             .where(Mail.recipient_key == whose.key, _is_of(whose, Mail.app_id))
             .order_by(col(Mail.id))
             .limit(limit)
+            .options(*slim(only))
         )
     )
 
 
-def list_records(db: Session, whose: Whose, *, limit: int) -> list[SessionRecord]:
+def list_records(db: Session, whose: Whose, *, limit: int, only: Columns = ()) -> list[SessionRecord]:
     """Records of sessions whose own rows are gone, or were erased by another version."""
     return list(
         db.exec(
@@ -217,6 +237,7 @@ def list_records(db: Session, whose: Whose, *, limit: int) -> list[SessionRecord
             .where(SessionRecord.customer_email == whose.key, col(SessionRecord.app_id).in_(whose.app_ids))
             .order_by(col(SessionRecord.session_id))
             .limit(limit)
+            .options(*slim(only))
         )
     )
 
