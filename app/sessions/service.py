@@ -206,8 +206,8 @@ def find_standing(db: Session, *, session_id: str, browser_sha256: str, now: dat
 
 def find_of_link(db: Session, *, link: CancelLink, browser_sha256: str, now: datetime) -> str | None:
     """The session that this browser already has by this link, unless the link opens another one by now."""
-    if link.exchanged_at is None:
-        return None
+    if links.state_of(link, now) is links.LinkState.ACTIVE:
+        return None  # nobody came by it; by one that is over some did, and proved their address
     known = queries.find_session_of_link(db, link_id=link.id, browser_sha256=browser_sha256)
     if known is None or (is_over(known, now) and not link.single_use):
         return None

@@ -309,3 +309,20 @@ async def test_an_entry_page_from_before_the_switch_leads_to_the_request(mail_de
     assert page.buttons == ["Send my request"]
     assert page.value("email") == "ben@example.com"
     assert mail_desk.all(Verification) == []
+
+
+# --- Back again -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["expired", "revoked"])
+async def test_who_came_by_a_link_that_was_over_comes_back_by_it_to_his_session(
+    mail_desk: Desk, kind: str
+) -> None:
+    """Nobody has ever exchanged it; his address is proven all the same."""
+    link = over(mail_desk, kind)
+    page = await mail_desk.visitor.open(link, status=410)
+    page = await mail_desk.visitor.submit(page, "Send me a code", {"email": "ben@example.com"})
+    walk = await mail_desk.visitor.submit(page, "Continue", {"code": await code_for(mail_desk)})
+    for headers in (FROM_A_PAGE, {}):
+        assert (await mail_desk.visitor.open(link, headers=headers)).path == walk.path
+    assert len(mail_desk.sessions()) == 1
