@@ -34,6 +34,7 @@ async def test_every_tool_is_read_only_and_says_what_it_takes(asking: Asking) ->
         assert tool.annotations is not None
         assert tool.annotations.read_only_hint is True
         assert "context" not in tool.input_schema["properties"]
+        assert tool.input_schema["additionalProperties"] is False
 
 
 async def test_a_session_is_listed_counted_and_explained(bureau: Bureau, asking: Asking) -> None:
@@ -125,6 +126,30 @@ async def test_what_is_wrong_is_named(over_http: Asking) -> None:
             missing = await call(client, "explain_session", session_id=unknown)
             assert missing.is_error
             assert "no record of such a session" in missing.text
+
+
+async def test_an_argument_that_there_is_not_is_refused(over_http: Asking) -> None:
+    """Passed over, it would let a model take the answer to another question for its own."""
+    async with over_http(*PII) as client:
+        refused = await call(client, "list_sessions", startDate="2026-11-01")
+        assert refused.is_error
+        assert refused.text.startswith(
+            "startDate: list_sessions has no such argument. There are: filters, start_date"
+        )
+        refused = await call(client, "list_flows", version=1)
+        assert refused.text == "version: list_flows has no such argument. It takes none."
+
+
+async def test_what_is_wrong_is_told_in_plain_words(over_http: Asking) -> None:
+    async with over_http(*PII) as client:
+        for tool, arguments, told in (
+            ("list_sessions", {"limit": 51}, "limit: Must be at most 50."),
+            ("aggregate_sessions", {"breakdown": ["day"]}, "breakdown: Must be a string."),
+            ("explain_session", {}, "session_id: This field is required."),
+        ):
+            refused = await call(client, tool, **arguments)
+            assert refused.is_error
+            assert refused.text == told
 
 
 async def test_a_list_goes_on_from_its_cursor_and_negation_works(bureau: Bureau, over_http: Asking) -> None:

@@ -11,8 +11,8 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
-from mcp_types import ToolAnnotations
-from pydantic import Field
+from mcp_types import CallToolResult, InputRequiredResult, Tool, ToolAnnotations
+from pydantic import Field, ValidationError
 from sqlmodel import Session
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.accounts import service as accounts
 from app.accounts.service import Credentials, DataCaller
 from app.core.errors import AppError
+from app.core.fields import field_errors
 from app.insights.dimensions import DIMENSIONS
 from app.insights.filters import FILTERS, MAX_VALUE
 from app.insights.mcp import tools
@@ -35,6 +36,7 @@ from app.web.strangers import Strangers
 
 PATH: Final = "/mcp"
 MOST_BODY: Final = 64 * 1024
+MOST_NAME: Final = 80  # characters of an argument that there is not, when it is named
 INSTRUCTIONS: Final = (
     "What customers did in the cancel flow of one environment of a merchant, live or test: read only. Begin with "
     "aggregate_sessions for how many and why, list_sessions for examples, explain_session for one of them; list_flows "
@@ -95,9 +97,41 @@ class Desk:
         return answer
 
 
+class Server(MCPServer[Any]):
+    """The library's server, strict about arguments, and with our own words for what is wrong with them."""
+
+    async def list_tools(self) -> list[Tool]:
+        """Each says that it takes no other arguments."""
+        tools = await super().list_tools()
+        return [
+            tool.model_copy(update={"input_schema": {**tool.input_schema, "additionalProperties": False}})
+            for tool in tools
+        ]
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """Raises ToolError too for an argument that the tool has not, which the library would pass over: the answer
+        would be to another question than the model has asked."""
+        taken = {tool.name: list(tool.input_schema["properties"]) for tool in await self.list_tools()}.get(
+            name
+        )
+        unknown = [argument for argument in arguments if taken is not None and argument not in taken]
+        if unknown:
+            there_are = f"There are: {', '.join(taken)}." if taken else "It takes none."
+            raise ToolError(f"{unknown[0][:MOST_NAME]}: {name} has no such argument. {there_are}")
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            wrong = field_errors(error.__cause__, arguments)
+            raise ToolError("; ".join(f"{each.field}: {each.message}" for each in wrong)) from error.__cause__
+
+
 def build(desk: Desk) -> MCPServer[Any]:
     """The server with its five tools."""
-    server: MCPServer[Any] = MCPServer("leavewell", title="Leavewell", instructions=INSTRUCTIONS)
+    server = Server("leavewell", title="Leavewell", instructions=INSTRUCTIONS)
 
     @server.tool(annotations=READS)
     async def list_sessions(
