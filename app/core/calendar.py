@@ -14,6 +14,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MOMENT = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(?P<offset>[Zz]|[+-]\d\d:?\d\d)?", re.ASCII
 )
+_LOST_PLUS = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)? \d\d:?\d\d", re.ASCII)
 
 
 def is_date_only(text: str) -> bool:
@@ -28,6 +29,8 @@ def parse_moment(text: str) -> datetime:
     """
     shape = _MOMENT.fullmatch(text)
     if shape is None and not is_date_only(text):
+        if _LOST_PLUS.fullmatch(text):
+            raise ValueError("There is a space before the offset: in an address, write its + as %2B.")
         raise ValueError("Must be an ISO 8601 date such as 2025-04-01 or 2025-04-01T12:00:00Z.")
     if shape is not None and shape["offset"] is None:
         raise ValueError("The time needs an offset: end it with Z for UTC, or for example +02:00.")

@@ -146,7 +146,11 @@ def _days(db: Session, app_id: str, query: AggregationQuery) -> tuple[date, date
         start, end = start or found[0], end or found[1] + timedelta(microseconds=1)
     first, last = local_date(start, zone), local_date(end - timedelta(microseconds=1), zone)
     if count_units("day", first, last) > 366 * 50 or count_units(query.unit or "day", first, last) > MAX_ROWS:
-        raise InvalidParameters(FieldError("startDate", "The span is too long for this breakdown."))
+        raise InvalidParameters(
+            FieldError(
+                "startDate", f"The span is too long for this breakdown: at most {MAX_ROWS} rows and 50 years."
+            )
+        )
     return first, last
 
 

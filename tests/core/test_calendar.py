@@ -140,3 +140,9 @@ def test_naive_times_are_refused() -> None:
     with pytest.raises(ValueError, match="needs an offset"):
         to_utc(datetime(2025, 1, 1))  # noqa: DTZ001 - a naive one is what is refused
     assert to_utc(datetime(2025, 1, 1, 2, tzinfo=timezone(timedelta(hours=2)))) == day("2025-01-01")
+
+
+def test_a_plus_that_an_address_has_made_a_space_is_told_so() -> None:
+    for text in ("2026-11-28T23:56:00 02:00", "2026-11-28T23:56 0200"):
+        with pytest.raises(ValueError, match="%2B"):
+            parse_moment(text)

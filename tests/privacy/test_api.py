@@ -164,6 +164,7 @@ async def test_a_wrong_body_is_refused_by_name(bureau: Bureau, body: Any, field:
     for path in ("access", "delete"):
         refused = await ask(bureau, path, body, status=422)
         assert [error["field"] for error in refused.json()["errors"]] == [field]
+        assert refused.json()["message"].startswith(f"{field}: ")
         assert BEN not in refused.text
     assert bureau.desk.all(Erasure) == []
 
