@@ -55,7 +55,9 @@ class EndpointDisabled(Conflict):
 
 class StillRotating(Conflict):
     code = "webhook_secret_rotating"
-    user_message = "The secret before this one is still valid. Wait for its end, or `webhooks rotate --end-old`."
+    user_message = (
+        "The secret before this one is still valid. Wait for its end, or `webhooks rotate --end-old`."
+    )
 
 
 @dataclass(frozen=True, slots=True)
