@@ -1,7 +1,7 @@
 """The tools over stdio and over streamable HTTP, with the official library. Imported only by who serves them: it is as
 large as the rest of the program."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Concatenate, Final, ParamSpec, cast
 
@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.accounts import service as accounts
 from app.accounts.service import Credentials, DataCaller
-from app.core.errors import AppError
+from app.core.errors import AppError, FieldError
 from app.core.fields import field_errors
 from app.insights.dimensions import DIMENSIONS
 from app.insights.filters import FILTERS, MAX_VALUE
@@ -45,6 +45,8 @@ INSTRUCTIONS: Final = (
 READS: Final = ToolAnnotations(
     read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
 )
+# What the Data API names otherwise.
+ARGUMENTS: Final = {"startDate": "start_date", "endDate": "end_date", "timeZone": "time_zone"}
 
 P = ParamSpec("P")
 Text = Annotated[str, Field(max_length=MAX_VALUE)]
@@ -90,7 +92,7 @@ class Desk:
         try:
             caller, answer = await self._turns.read(self._ports.database, read)
         except AppError as error:
-            raise ToolError(str(error)) from None
+            raise ToolError(_told(error.fields) or str(error)) from None
         if caller.is_use_news(now := self._ports.clock.now()):
             await self._ports.database.write(accounts.note_use, caller, now=now)
         await self._usage.note(caller, f"mcp/{name}", rows=_rows_in(answer))
@@ -126,7 +128,7 @@ class Server(MCPServer[Any]):
             if not isinstance(error.__cause__, ValidationError):
                 raise
             wrong = field_errors(error.__cause__, arguments)
-            raise ToolError("; ".join(f"{each.field}: {each.message}" for each in wrong)) from error.__cause__
+            raise ToolError(_told(wrong)) from error.__cause__
 
 
 def build(desk: Desk) -> MCPServer[Any]:
@@ -292,6 +294,11 @@ def credentials_in(headers: Mapping[str, str]) -> Credentials:
     """The App ID and the data key of a request; the key may also come as a bearer token."""
     key = headers.get(KEY_HEADER) or headers.get("authorization", "").partition("Bearer ")[2]
     return accounts.credentials(headers.get(APP_HEADER, ""), key)
+
+
+def _told(wrong: Sequence[FieldError]) -> str:
+    """Each by the name that the argument has here."""
+    return "; ".join(f"{ARGUMENTS.get(each.field, each.field)}: {each.message}" for each in wrong)
 
 
 def _rows_in(answer: Mapping[str, Any]) -> int:
