@@ -67,12 +67,23 @@ class ScopeMissing(Forbidden):
     user_message = "The key has not the scope that this needs."
 
 
+# What a key is for shows in its first letters, so to say that it is the wrong kind tells nobody anything.
+_LOOKS: Final = (("test_data_", True), ("data_", True), ("test_", False), ("live_", False))
+NO_DATA_KEY: Final = (
+    "Data keys (data_…, test_data_…) do not work here: give a key that mints links (live_…, test_…)."
+)
+NO_LINK_KEY: Final = (
+    "Keys that mint links (live_…, test_…) do not work here: give a data key (data_…, test_data_…)."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """What an API request says of itself. The key is known here by its hash alone."""
 
     app_id: str
     key_sha256: str
+    is_data_key: bool | None = None  # by its look alone; None: it looks like no key of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,14 +214,15 @@ def get_environment(db: Session, app_id: str) -> Environment:
 
 def credentials(app_id: str, api_key: str) -> Credentials:
     """What a request sent as its App ID and key, fit for look-ups: text that no database takes matches nothing."""
-    return Credentials(app_id if app_id.isprintable() else "", _digest(api_key))
+    is_data_key = next((is_it for prefix, is_it in _LOOKS if api_key.startswith(prefix)), None)
+    return Credentials(app_id if app_id.isprintable() else "", _digest(api_key), is_data_key)
 
 
 def authenticate(db: Session, given: Credentials) -> Caller:
     """Whose request this is. Every way of being wrong is the same Unauthorized, after the same one look-up."""
     found = queries.find_caller(db, app_id=given.app_id, key_sha256=given.key_sha256)
     if found is None:
-        raise Unauthorized
+        raise Unauthorized(NO_DATA_KEY if given.is_data_key else None)
     return Caller(found.app_id, found.mode, found.return_origins, found.key_id, found.last_used_at)
 
 
@@ -218,7 +230,7 @@ def authenticate_data(db: Session, given: Credentials) -> DataCaller:
     """As `authenticate`, for requests with a data key; the App ID may be either one of the key's organization."""
     found = queries.find_data_caller(db, app_id=given.app_id, key_sha256=given.key_sha256)
     if found is None:
-        raise Unauthorized
+        raise Unauthorized(NO_LINK_KEY if given.is_data_key is False else None)
     return DataCaller(
         app_id=found.app_id,
         mode=found.mode,

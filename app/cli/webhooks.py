@@ -1,6 +1,7 @@
 """webhooks: endpoints that are told what happens, what became of each delivery, and sending again."""
 
 import asyncio
+import json
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -11,11 +12,11 @@ from app.adapters.clock import SystemClock
 from app.adapters.http import OutboundHttp
 from app.cli.console import Failed, Workshop, pairs, remark, say, span, table, workshop
 from app.core.calendar import parse_moment
-from app.db.tables.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from app.db.tables.webhooks import WebhookDelivery, WebhookEndpoint
 from app.setup import webhooks as setup
 from app.webhooks import dispatching, endpoints, queries, settling
 from app.webhooks.dispatching import WebhookPorts
-from app.webhooks.endpoints import NewSecret
+from app.webhooks.endpoints import NewSecret, Told
 from app.webhooks.kinds import (
     KEPT,
     LONGEST_OLD_SECRET,
@@ -184,20 +185,22 @@ def remove(app_id: str, endpoint: str) -> None:
 @webhooks.command()
 @click.argument("app_id")
 @click.argument("endpoint")
-@click.option(
-    "--keep-old", default="24h", show_default=True, metavar="SPAN", help="How long the old secret signs too."
-)
+@click.option("--keep-old", metavar="SPAN", help="How long the old secret signs too.  [default: 24h]")
 @click.option(
     "--end-old", is_flag=True, help="Make no new secret: end the old one of an earlier rotation now."
 )
-def rotate(app_id: str, endpoint: str, keep_old: str, end_old: bool) -> None:
+def rotate(app_id: str, endpoint: str, keep_old: str | None, end_old: bool) -> None:
     """Give an ENDPOINT a new secret. Messages are signed with both until the old one ends."""
     if end_old:
+        if keep_old is not None:
+            raise click.UsageError(
+                "Give --keep-old, or --end-old: the one begins a rotation, the other ends one."
+            )
         with workshop() as at:
             had_one = at.database.write_sync(endpoints.end_old_secret, app_id=app_id, endpoint_id=endpoint)
         remark("The old secret signs no more." if had_one else "There was no old secret.")
         return
-    kept = timedelta() if keep_old == "0" else span("--keep-old", keep_old)
+    kept = timedelta() if keep_old == "0" else span("--keep-old", keep_old or "24h")
     if kept > LONGEST_OLD_SECRET:
         raise Failed(f"--keep-old: Must be at most {LONGEST_OLD_SECRET.days}d.")
     with workshop() as at:
@@ -298,8 +301,7 @@ def deliveries(
     with workshop() as at:
         one = _get(at, app_id, endpoint)
         if shown is not None:
-            found_one = _find(at, app_id, one.id, shown)
-            _show_delivery(found_one, at.database.read_sync(queries.list_attempts, found_one.id))
+            _show(at.database.read_sync(endpoints.tell, one, _find(at, app_id, one.id, shown)))
             return
         last = _find(at, app_id, one.id, before) if before else None
         found = at.database.read_sync(
@@ -346,8 +348,10 @@ def redeliver(
 
     What was missed is what failed and what happened while the endpoint was disabled. Each event keeps its webhook-id.
     """
-    if (delivery is None) == (since is None):
+    if delivery is None and since is None:
         raise click.UsageError("Give a DELIVERY, or --since.")
+    if delivery is not None and since is not None:
+        raise click.UsageError("Give a DELIVERY or --since, not both.")
     with workshop() as at:
         one = _get(at, app_id, endpoint)
         if delivery is not None:
@@ -407,17 +411,21 @@ def _find(at: Workshop, app_id: str, endpoint_id: str, delivery_id: str) -> Webh
     return found
 
 
-def _show_delivery(delivery: WebhookDelivery, attempts: list[WebhookAttempt]) -> None:
+def _show(told: Told) -> None:
+    delivery = told.delivery
     pairs(
         [
             ("delivery", delivery.id),
+            ("type", told.type),
             ("event", delivery.event_id),
             ("status", delivery.status),
             ("owed since", delivery.created_at),
             ("next try", delivery.due_at),
         ]
     )
-    for attempt in attempts:
+    say()
+    say(json.dumps(told.payload, indent=2, ensure_ascii=False))
+    for attempt in told.attempts:
         say()
         pairs(
             [

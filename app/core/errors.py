@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+MOST_NAMED: Final = 5  # fields in one sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,17 @@ class InvalidInput(AppError):
     code = "invalid_input"
     status = 422
     user_message = "Some of what was sent is not valid."
+
+    @property
+    def summary(self) -> str:
+        """In one sentence, for clients that show no more: what is wrong with the only field, else which ones are."""
+        if self.user_message != InvalidInput.user_message or not any(wrong.field for wrong in self.fields):
+            return self.user_message
+        if len(self.fields) == 1:
+            return f"{self.fields[0].field}: {self.fields[0].message}"
+        named = list(dict.fromkeys(wrong.field for wrong in self.fields if wrong.field))
+        more = " and others" if len(named) > MOST_NAMED else ""
+        return f"Not valid: {', '.join(named[:MOST_NAMED])}{more}."
 
 
 class TooManyRequests(AppError):

@@ -15,10 +15,9 @@ from sqlmodel import Session
 
 from app.accounts.service import DataCaller, Scope
 from app.core.calendar import iso
-from app.core.errors import AppError, InvalidInput
+from app.core.errors import AppError
 from app.db.tables.privacy import Erasure
 from app.insights.access import DataDesk
-from app.insights.filters import InvalidParameters
 from app.links.api import Asked
 from app.privacy import access as accessing
 from app.privacy import service as privacy
@@ -147,10 +146,8 @@ async def _read_email(desk: DataDesk, asked: Asked, request: AnyRequest) -> str:
     try:
         email = (await parse_body(request, AboutWhom)).email
         privacy.check_address(email)
-    except AppError as error:
+    except AppError:
         await desk.read(asked, Scope.DSR, _nothing)  # a stranger learns nothing else
-        if isinstance(error, InvalidInput) and any(wrong.field for wrong in error.fields):
-            raise InvalidParameters(*error.fields) from error
         raise
     return email
 

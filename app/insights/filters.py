@@ -44,12 +44,10 @@ _CURRENCY = re.compile(r"[A-Za-z]{3}", re.ASCII)
 
 
 class InvalidParameters(InvalidInput):
-    """What is wrong with a question, by name: also in the message, for that is all that many a client shows."""
+    """What is wrong with a question, by name."""
 
     def __init__(self, *wrong: FieldError) -> None:
-        named = ", ".join(error.field for error in wrong[:MOST_NAMED])
-        only = f"{wrong[0].field}: {wrong[0].message}"
-        super().__init__(only if len(wrong) == 1 else f"Not valid: {named}.", fields=wrong)
+        super().__init__(fields=wrong)
 
     def __str__(self) -> str:
         return "; ".join(f"{error.field}: {error.message}" for error in self.fields)

@@ -103,7 +103,7 @@ def _url_problems(url: str, allowed: Sequence[Network]) -> list[FieldError]:
 def _type_problems(types: Sequence[str], format: Format) -> list[FieldError]:
     known = {str(type) for type in CHOOSABLE}
     problems = [
-        FieldError("types", f"There is no type {type}. There are: {', '.join(sorted(known))}.")
+        FieldError("types", f"{_no_such_type(type)} There are: {', '.join(sorted(known))}.")
         for type in types
         if type not in known
     ]
@@ -112,6 +112,12 @@ def _type_problems(types: Sequence[str], format: Format) -> list[FieldError]:
             FieldError("types", "The compatible format tells of finished sessions, and of nothing else.")
         )
     return problems[:1]
+
+
+def _no_such_type(type: str) -> str:
+    if type == EventType.WEBHOOK_TEST:
+        return f"{type} is sent by `leavewell webhooks test` alone, to any endpoint."
+    return f"There is no type {type}."
 
 
 def _description_problems(description: str | None) -> list[FieldError]:

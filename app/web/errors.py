@@ -8,7 +8,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from app.core.errors import AppError, FieldError, Unavailable
+from app.core.errors import AppError, FieldError, InvalidInput, Unavailable
 from app.web.copy import copy_for, negotiate
 from app.web.deps import ports_of
 from app.web.problems import problem
@@ -79,9 +79,8 @@ def describe(error: Exception) -> Failure:
     """Sort an exception: ours, the framework's, or one that nobody foresaw."""
     if isinstance(error, AppError):
         reference = new_reference() if error.status >= 500 else ""
-        return Failure(
-            error.status, error.code, error.user_message, error.fields, error.retry_after, None, reference
-        )
+        said = error.summary if isinstance(error, InvalidInput) else error.user_message
+        return Failure(error.status, error.code, said, error.fields, error.retry_after, None, reference)
     if isinstance(error, HTTPException) and (error.status_code < 500 or error.status_code in FRAMEWORK):
         code, detail = FRAMEWORK.get(error.status_code, FRAMEWORK[400])
         retry_after = Unavailable.retry_after if error.status_code in (429, 503) else None

@@ -213,7 +213,7 @@ class Dispatcher:
 async def try_once(ports: WebhookPorts, owed: Owed, *, now: datetime) -> Tried:
     """Send a delivery that is held, once."""
     record = None
-    if messages.needs_record(owed):
+    if messages.needs_record(owed.endpoint, owed.event):
         record = await ports.database.read(queries.find_record, owed.event.session_id or "")
     try:
         message = messages.write(owed, ports.vault, now=now, record=record)

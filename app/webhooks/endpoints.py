@@ -1,10 +1,10 @@
 """Endpoints as an operator makes and changes them, and what is asked to be sent once more. Sends nothing, and checks no
 URL: `setup/webhooks.py` does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlmodel import Session
 
@@ -14,9 +14,10 @@ from app.core.errors import Conflict, NotFound
 from app.core.events import EventType, webhook_test
 from app.db.base import new_id
 from app.db.database import after_commit
+from app.db.tables.accounts import Environment
 from app.db.tables.events import EventRow
-from app.db.tables.webhooks import WebhookDelivery, WebhookEndpoint
-from app.webhooks import queries
+from app.db.tables.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from app.webhooks import messages, queries
 from app.webhooks.kinds import (
     KEPT,
     MOST_ENDPOINTS,
@@ -284,6 +285,31 @@ def redeliver_since(
 def _refuse_disabled(endpoint: WebhookEndpoint) -> None:
     if endpoint.disabled_at is not None:
         raise EndpointDisabled
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A delivery with what it tells, and its last tries."""
+
+    delivery: WebhookDelivery
+    type: str
+    payload: Mapping[str, Any]
+    attempts: Sequence[WebhookAttempt]
+
+
+def tell(db: Session, endpoint: WebhookEndpoint, delivery: WebhookDelivery) -> Told:
+    """A delivery to this endpoint in full. What it tells is as it would be sent now: erased is erased there too.
+
+    Raises DeliveryNotFound: it has been forgotten.
+    """
+    event = db.get(EventRow, delivery.event_id)
+    if event is None:
+        raise DeliveryNotFound
+    mode = db.get_one(Environment, endpoint.app_id).mode
+    needs_record = messages.needs_record(endpoint, event)
+    record = queries.find_record(db, event.session_id or "") if needs_record else None
+    told = messages.payload(endpoint, event, mode, record)
+    return Told(delivery, event.type, told, queries.list_attempts(db, delivery.id))
 
 
 # --- Sweeps and resealing ---------------------------------------------------------------------------------------------

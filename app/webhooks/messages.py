@@ -11,6 +11,7 @@ from app.adapters.vault import Vault
 from app.core.calendar import iso
 from app.core.webhook_envelope import envelope, example_envelope, forgotten
 from app.core.webhook_schemas import VERSION
+from app.db.tables.events import EventRow
 from app.db.tables.webhooks import WebhookEndpoint
 from app.webhooks.kinds import Format
 from app.webhooks.queries import Owed
@@ -34,7 +35,7 @@ class Message:
 
 def write(owed: Owed, vault: Vault, *, now: datetime, record: Mapping[str, Any] | None = None) -> Message:
     """The message as it is sent now. `record` is the session's, for the compatibility envelope. Raises SealBroken."""
-    body = dump_json(_payload(owed, record))
+    body = dump_json(payload(owed.endpoint, owed.event, owed.mode, record))
     return Message(body, sign(owed.endpoint, vault, message_id=owed.event.id, body=body, now=now))
 
 
@@ -58,27 +59,29 @@ def has_old_secret(endpoint: WebhookEndpoint, now: datetime) -> bool:
     return endpoint.old_secret_encrypted is not None and until is not None and now < until
 
 
-def needs_record(owed: Owed) -> bool:
-    return owed.endpoint.format == Format.COMPATIBLE and owed.event.session_id is not None
+def needs_record(endpoint: WebhookEndpoint, event: EventRow) -> bool:
+    return endpoint.format == Format.COMPATIBLE and event.session_id is not None
 
 
-def _payload(owed: Owed, record: Mapping[str, Any] | None) -> dict[str, Any]:
-    event = owed.event
-    if owed.endpoint.format == Format.STANDARD:
+def payload(
+    endpoint: WebhookEndpoint, event: EventRow, mode: str, record: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What the endpoint is told of the event, in its format. `record` is the session's, for the compatible one."""
+    if endpoint.format == Format.STANDARD:
         return {
             "id": event.id,
             "type": event.type,
             "timestamp": iso(event.created_at),
             "version": VERSION,
             "appId": event.app_id,
-            "mode": owed.mode,
+            "mode": mode,
             "sessionId": event.session_id,
             "sequence": event.sequence if event.session_id else None,
             "data": event.data,
         }
     if event.session_id is None:
-        return example_envelope(mode=owed.mode, at=event.created_at)
+        return example_envelope(mode=mode, at=event.created_at)
     if not record:
         outcome = event.data.get("outcome")
-        return forgotten(session_id=event.session_id, mode=owed.mode, outcome=outcome, at=event.created_at)
+        return forgotten(session_id=event.session_id, mode=mode, outcome=outcome, at=event.created_at)
     return envelope(record)

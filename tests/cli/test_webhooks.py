@@ -1,5 +1,6 @@
 """Endpoints from the command line: made, tried, changed, looked into, sent to again."""
 
+import json
 import re
 from datetime import UTC, datetime
 
@@ -47,6 +48,8 @@ def test_an_endpoint_is_made_tried_and_seen(run: Run, app_id: str) -> None:
         [delivery] = re.findall(r"dlv_[0-9a-f]{24}", log)
         one = run("webhooks", "deliveries", app_id, endpoint, "--show", delivery).out
         assert re.search(rf"> webhook-id +{got.id}", one)
+        assert re.search(r"^type +webhook.test$", one, re.MULTILINE)
+        assert json.loads(one[one.index("{") : one.rindex("}") + 1]) == json.loads(got.body)
         assert "signature" not in one
     for shown in (listed, run("webhooks", "show", app_id, endpoint).out, log, one):
         assert secret not in shown
@@ -74,7 +77,7 @@ def test_what_is_wrong_is_said_before_anything_is_saved(run: Run, app_id: str) -
         (["ftp://example.com/"], "url: The URL must begin with https://."),
         (["https://a:b@example.com/"], "url: The URL must not contain a user name or a password."),
         (["https://example.com/", "--type", "session.over"], "types: There is no type session.over."),
-        (["https://example.com/", "--type", "webhook.test"], "types: There is no type webhook.test."),
+        (["https://example.com/", "--type", "webhook.test"], "types: webhook.test is sent by"),
         (["https://example.com/", "--description", "a\nb"], "description: Must be one line"),
         (
             ["https://example.com/", "--format", "compatible", "--type", "session.started"],
@@ -125,6 +128,7 @@ def test_a_secret_is_changed_without_a_gap(run: Run, app_id: str) -> None:
             "a third secret would end the first too early"
         )
         run("webhooks", "test", app_id, endpoint, **HERE)
+        assert run("webhooks", "rotate", app_id, endpoint, "--end-old", "--keep-old", "1h").code == 2
         run("webhooks", "rotate", app_id, endpoint, "--end-old")
         run("webhooks", "test", app_id, endpoint, **HERE)
     both, only_new = receiver.inbox
@@ -156,6 +160,7 @@ def test_what_was_missed_is_sent_again(run: Run, app_id: str, database: Database
     [delivery] = re.findall(r"dlv_[0-9a-f]{24}", log)
     assert run("webhooks", "redeliver", app_id, endpoint, delivery).code == 0
     assert run("webhooks", "redeliver", app_id, endpoint).code == 2
+    assert "not both" in run("webhooks", "redeliver", app_id, endpoint, delivery, "--since", "1h").err
     assert run("webhooks", "redeliver", app_id, endpoint, "--since", "yesterday").code == 1
 
 
