@@ -103,6 +103,8 @@ def _find_ids(db: Session, whose: Whose, limit: int) -> dict[str, list[str]]:
             db, app_id=app_id, customer_id=customer_id, limit=limit, only=_LINK
         )
         by_id |= {row.id: row for row in unused}
+        if max(len(found), len(by_id)) >= limit:
+            raise TooMuchToTell
     for link_id in dict.fromkeys(row.link_id for row in found.values() if row.link_id):
         link = db.get(CancelLink, link_id, options=finding.slim(_LINK)) if link_id not in by_id else None
         if link is not None and link.email_key in (None, whose.key):

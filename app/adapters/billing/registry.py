@@ -1,6 +1,7 @@
 """Which billing systems there are, what each asks for, how one is connected. Loads an adapter when it is needed."""
 
 import asyncio
+import threading
 from collections.abc import Mapping
 from importlib import import_module
 
@@ -21,6 +22,7 @@ from app.core.errors import FieldError, InvalidInput
 
 LONGEST_VALUE = 2048
 
+_IMPORTING = threading.Lock()
 _LOADED: set[str] = set()  # modules; what is in sys.modules may still be half imported
 
 PROVIDERS: Mapping[str, ProviderKind] = {
@@ -236,8 +238,14 @@ async def load(provider: str) -> None:
     """
     kind = PROVIDERS.get(provider)
     if kind is not None and kind.module not in _LOADED:
-        await asyncio.to_thread(import_module, kind.module)
+        await asyncio.to_thread(_import, kind.module)
         _LOADED.add(kind.module)
+
+
+def _import(module: str) -> None:
+    """One at a time: two that import each other's parts could else see them half made."""
+    with _IMPORTING:
+        import_module(module)
 
 
 def connect(
