@@ -173,10 +173,11 @@ def _kind(schema: Schema) -> Markup:
     if kind == "array":
         most = f", at most {schema['maxItems']}" if "maxItems" in schema else ""
         return Markup("list of {}{}").format(_kind(schema.get("items", {})), most)
-    return Markup("{}{}").format(_WORDS.get(schema.get("format", ""), kind), _bounds(schema))
+    word = _WORDS.get(schema.get("format", ""))
+    return Markup("{}{}").format(word or kind, "" if word else _bounds(schema))
 
 
-_WORDS = {"date-time": "date and time", "uri": "URL", "date": "date"}
+_WORDS = {"date-time": "date and time", "uri": "URL", "date": "date", "time-zone": "IANA time zone"}
 
 
 def _bounds(schema: Schema) -> str:

@@ -27,7 +27,7 @@ from app.web.reference import ALWAYS, Operation, Parameter, Success, refusal
 
 TAG: Final = "Data"
 ABOUT: Final = (
-    "What happened, for your own reports. It takes a **data key** (`data_…`, `test_data_…`) in `x-ck-api-key`: one "
+    "What happened, for your own reports. It takes a *data key* (`data_…`, `test_data_…`) in `x-ck-api-key`: one "
     "that mints links is refused here, and a data key cannot mint. The key decides between live and test; `x-ck-app` "
     "may be either App ID of your organization.\n\n"
     "Every filter can be turned round by a hyphen before its name (`-canceled=true`), and given several times for any "
@@ -87,7 +87,7 @@ _SPAN: Final = (
 _ZONE: Final = _query(
     "timeZone",
     "In which days begin and end, by its IANA name. Default: UTC.",
-    {"type": "string", "enum": ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"]},
+    {"type": "string", "format": "time-zone", "minLength": 3, "maxLength": 64},
     "Europe/Berlin",
 )
 _FORMAT: Final = _query(
