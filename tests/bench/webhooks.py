@@ -33,7 +33,7 @@ from tests.webhooks.conftest import link_created
 EVENTS = 10_000
 ENDPOINTS = 50
 HANGING, FAILING = 5, 5
-PER_SECOND = 100
+PER_SECOND = 50  # half of what one process does here: beyond that each waits for the others, sick or not
 TICK_S = 0.1
 ARRIVED_WITHIN_S = 120.0
 NOISE = 1.5  # p99 of eight thousand deliveries on a shared machine
