@@ -178,7 +178,13 @@ async def test_another_customer_and_subscription_replace_ours_for_the_session(de
 
 async def test_a_replaced_customer_is_looked_up_although_the_first_look_up_hangs(desk: Desk) -> None:
     desk.break_billing("read", kind="hang", times=1)
-    async with endpoint(desk, saying({"customerId": "cus_ada"})):
+
+    async def replacing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Not before it is the first look-up that hangs.
+        await asyncio.to_thread(_until, lambda: desk.faults.held.get("read", 0) > 0)
+        await saying({"customerId": "cus_ada"})(reader, writer)
+
+    async with endpoint(desk, replacing):
         started = time.monotonic()
         await desk.enter("cus_ben")
     assert time.monotonic() - started < 5
