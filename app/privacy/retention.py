@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlmodel import Session, col, select
 
 from app.adapters.clock import Clock
-from app.db import turns
+from app.db import pauses
 from app.db.database import Database
 from app.db.tables.links import CancelLink
 from app.db.tables.mail import Mail
@@ -80,7 +80,7 @@ async def sweep(database: Database, clock: Clock, rota: Rota | None = None) -> b
             if turn.rest.parts:
                 rota.walks.append(turn.rest)
             if turn.ids:
-                await asyncio.sleep(turns.pause_s(database, loop.time() - began))
+                await asyncio.sleep(pauses.pause_s(database, loop.time() - began))
         if loop.time() >= ends_at:
             break
     return bool(rota.walks)

@@ -17,7 +17,7 @@ from app.adapters.signing import Signer
 from app.adapters.vault import SealBroken, Vault
 from app.core.email_address import address_key, is_address
 from app.core.errors import FieldError, InvalidInput, NotFound
-from app.db import outbox, turns
+from app.db import outbox, pauses
 from app.db.base import new_id
 from app.db.database import Database
 from app.db.tables.privacy import Erasure
@@ -169,7 +169,7 @@ async def _go_on(ports: PrivacyPorts, erasure_id: str) -> bool:
             return True
         if not has_more:
             return False
-        await asyncio.sleep(turns.pause_s(ports.database, loop.time() - began))
+        await asyncio.sleep(pauses.pause_s(ports.database, loop.time() - began))
 
 
 def _bite(db: Session, vault: Vault, erasure_id: str, now: datetime) -> bool | None:

@@ -12,7 +12,7 @@ from app.adapters.clock import Clock
 from app.core.session_record import BuiltRecord, Closing, EffectResult, build_record
 from app.core.state import Outcome, SessionState
 from app.core.world import Walk, World, read_world
-from app.db import outbox, turns
+from app.db import outbox, pauses
 from app.db.database import Database
 from app.db.outbox import Job
 from app.db.tables.accounts import Environment
@@ -57,7 +57,7 @@ async def backfill(
         if loop.time() >= until:
             await database.write(_owe_rest, after=after, now=clock.now())
             return
-        await asyncio.sleep(turns.pause_s(database, loop.time() - began))
+        await asyncio.sleep(pauses.pause_s(database, loop.time() - began))
         began = loop.time()
 
 

@@ -144,20 +144,25 @@ async def test_calls_that_fail_together_count_once(process: Process, office: Off
     assert await wait_of(process) == 10
 
 
+async def told_to_wait(process: Process) -> None:
+    """The vendor has asked this process for two minutes of rest."""
+    await process.database.write(
+        health.note_failure,
+        process.vault,
+        app_id=process.merchant.app_id,
+        failure=health.Failure("The office answered 429.", retry_after=120),
+        claim=None,
+        now=process.merchant.clock.now(),
+    )
+
+
 async def test_an_answer_to_an_older_question_ends_no_rest(
     process: Process, other: Process, office: Office
 ) -> None:
     office.is_held = True
     slow = asyncio.create_task(process.ask())
     await office.until(inside=1)
-    await other.database.write(
-        health.note_failure,
-        other.vault,
-        app_id=other.merchant.app_id,
-        failure=health.Failure("The office answered 429.", retry_after=120),
-        claim=None,
-        now=other.merchant.clock.now(),
-    )
+    await told_to_wait(other)
     await office.release()
     await slow
     assert await wait_of(process) == 120
@@ -314,14 +319,7 @@ async def test_silence_takes_nothing_from_the_time_that_a_vendor_wants(
     office.is_held = True
     opening = asyncio.create_task(silence(process, office, within_s=FAIR_S + 0.1))
     await office.until(inside=2)
-    await other.database.write(
-        health.note_failure,
-        other.vault,
-        app_id=other.merchant.app_id,
-        failure=health.Failure("The office answered 429.", retry_after=120),
-        claim=None,
-        now=other.merchant.clock.now(),
-    )
+    await told_to_wait(other)
     await opening
     for one in (process, other):
         assert await wait_of(one) == 120

@@ -1,7 +1,7 @@
 """Who works in many transactions leaves room for others, as long as each of them took where others cannot queue."""
 
 from app.db.database import Database
-from app.db.turns import LONGEST_S, LOOK_S, SHORT_S, pause_s
+from app.db.pauses import LONGEST_S, LOOK_S, SHORT_S, pause_s
 
 
 def test_no_gap_is_shorter_than_others_take_between_two_looks_where_they_have_to_look_for_it(
