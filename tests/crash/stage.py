@@ -12,6 +12,7 @@ from subprocess import DEVNULL, Popen
 from typing import Any
 
 import httpx
+from sqlalchemy import NullPool, create_engine
 from sqlmodel import Session, col, select
 
 from app.adapters.billing import registry
@@ -117,6 +118,13 @@ class Stage:
             process.kill()
             process.wait(server.STOP_WITHIN_S)
 
+    @contextmanager
+    def doer(self, **env: str) -> Iterator["Doer"]:
+        """Not started yet; whatever runs in the end is stopped, servers too."""
+        with ExitStack() as workers:
+            workers.callback(self.close)
+            yield Doer(self, env, workers)
+
     def env(self, port: int, **more: str) -> Mapping[str, str]:
         return {
             "LEAVEWELL_SECRET": SECRET,
@@ -199,6 +207,53 @@ class Stage:
 
     def found(self, session_id: str) -> "Found":
         return self.database.read_sync(_find, session_id)
+
+
+@dataclass
+class Doer:
+    """Whoever does what is owed: on SQLite the server itself, on PostgreSQL a worker beside it."""
+
+    stage: Stage
+    env: Mapping[str, str]
+    _workers: ExitStack
+    _worker: Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, or start it again where it was killed."""
+        if self.stage.database.is_sqlite:
+            self.stage.start(port=None, **self.env)
+        else:
+            self._worker = self._workers.enter_context(self.stage.worker(**self.env))
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self._worker is None:
+            self.stage.kill()
+        else:
+            self._worker.kill()
+            self._worker.wait(server.STOP_WITHIN_S)
+
+    def stop(self) -> None:
+        """Tell it to stop, and wait until it has."""
+        if self._worker is None:
+            self.stage.close()
+        else:
+            self._worker.terminate()
+            self._worker.wait(server.STOP_WITHIN_S)
+
+
+@contextmanager
+def written_by_nobody(database: Database, table: str) -> Iterator[None]:
+    """Nothing can be written down in that table until the block ends; on SQLite in none."""
+    engine = create_engine(database.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as db:
+        if database.is_sqlite:
+            db.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            db.exec_driver_sql("BEGIN")
+            db.exec_driver_sql(f"LOCK TABLE {table} IN SHARE MODE")
+        yield
+        db.exec_driver_sql("ROLLBACK")
 
 
 @dataclass

@@ -5,29 +5,25 @@ body. On SQLite that is the server itself; on PostgreSQL a worker beside it.
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from subprocess import Popen
 
 import pytest
-from sqlalchemy import NullPool, create_engine
 from sqlmodel import Session, col, select
 from standardwebhooks.webhooks import Webhook
 
 from app.adapters.vault import Vault
-from app.db.database import Database
 from app.db.tables.events import EventRow
 from app.db.tables.webhooks import WebhookDelivery
 from app.setup import webhooks as setup
 from app.webhooks import endpoints, queries, service
 from app.webhooks.kinds import Format, SigningScheme
-from tests.crash.stage import DONE_WITHIN_S, LEASE_S, SECRET, Stage
+from tests.crash.stage import DONE_WITHIN_S, LEASE_S, SECRET, Doer, Stage, written_by_nobody
 from tests.support.databases import KINDS
 from tests.support.merchant import LOOPBACK
 from tests.support.receiver import HOLDS_AT_MOST_S, Got, Receiver, receiving
-from tests.support.server import STOP_WITHIN_S
 from tests.webhooks.conftest import link_created
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash]
@@ -54,22 +50,7 @@ class Post:
     receiver: Receiver
     endpoint_id: str
     secret: str
-    workers: ExitStack
-    worker: Popen[bytes] | None = None
-
-    def start(self) -> None:
-        if self.stage.database.is_sqlite:
-            self.stage.start()
-        else:
-            self.worker = self.workers.enter_context(self.stage.worker())
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        if self.worker is None:
-            self.stage.kill()
-        else:
-            self.worker.kill()
-            self.worker.wait(STOP_WITHIN_S)
+    doer: Doer
 
     def happen(self) -> str:
         """Something happens; returns its event's id."""
@@ -79,8 +60,8 @@ class Post:
         """Have something happen and kill the process when its delivery has come so far; returns the event's id."""
         match death:
             case Death.OWED:
-                self.start()
-                self.kill()
+                self.doer.start()
+                self.doer.kill()
                 return self.happen()
             case Death.CLAIMED:
                 event_id = self.happen()
@@ -89,10 +70,10 @@ class Post:
                 return event_id
             case Death.SENT:
                 self.receiver.hold()
-                self.start()
+                self.doer.start()
                 event_id = self.happen()
                 await self.wait_for_message()
-                self.kill()
+                self.doer.kill()
                 self.receiver.release()
                 return event_id
             case Death.ANSWERED:
@@ -100,15 +81,15 @@ class Post:
 
     async def _kill_before_it_is_written_down(self) -> str:
         self.receiver.hold()
-        self.start()
+        self.doer.start()
         event_id = self.happen()
         await self.wait_for_message()
         answered = threading.Event()
         self.receiver.after_answer = answered.set
-        with written_by_nobody(self.stage.database):
+        with written_by_nobody(self.stage.database, "webhook_deliveries"):
             self.receiver.release()
             assert await asyncio.to_thread(answered.wait, HOLDS_AT_MOST_S)
-            await asyncio.to_thread(self.kill)
+            await asyncio.to_thread(self.doer.kill)
         self.receiver.after_answer = None
         return event_id
 
@@ -127,8 +108,7 @@ class Post:
 
 @contextmanager
 def post_of(stage: Stage) -> Iterator[Post]:
-    with receiving() as receiver, ExitStack() as workers:
-        workers.callback(stage.close)
+    with receiving() as receiver, stage.doer() as doer:
         made = stage.database.write_sync(
             setup.add_endpoint,
             Vault([SECRET]),
@@ -143,7 +123,7 @@ def post_of(stage: Stage) -> Iterator[Post]:
         )
         if not stage.database.is_sqlite:
             stage.start(LEAVEWELL_WORKER="none")
-        yield Post(stage, receiver, made.endpoint.id, made.shown, workers)
+        yield Post(stage, receiver, made.endpoint.id, made.shown, doer)
         stage.database.write_sync(
             endpoints.remove,
             Vault([SECRET]),
@@ -151,20 +131,6 @@ def post_of(stage: Stage) -> Iterator[Post]:
             endpoint_id=made.endpoint.id,
             now=datetime.now(UTC),
         )
-
-
-@contextmanager
-def written_by_nobody(database: Database) -> Iterator[None]:
-    """What becomes of a delivery cannot be written down until the block ends."""
-    engine = create_engine(database.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with engine.connect() as db:
-        if database.is_sqlite:
-            db.exec_driver_sql("BEGIN IMMEDIATE")
-        else:
-            db.exec_driver_sql("BEGIN")
-            db.exec_driver_sql("LOCK TABLE webhook_deliveries IN SHARE MODE")
-        yield
-        db.exec_driver_sql("ROLLBACK")
 
 
 def _emit(db: Session, app_id: str) -> str:
@@ -191,7 +157,7 @@ async def test_an_event_arrives_whenever_the_process_dies(
 ) -> None:
     with post_of(stage_on(kind, is_dark=True)) as post:
         event_id = await post.kill_at(death)
-        post.start()
+        post.doer.start()
         copies = await post.arrived(event_id)
         assert len(copies) == COPIES[death]
         assert len({copy.body for copy in copies}) == 1
@@ -205,15 +171,11 @@ async def test_a_process_that_is_told_to_stop_finishes_what_it_has_begun(
 ) -> None:
     with post_of(stage_on(kind, is_dark=True)) as post:
         post.receiver.hold()
-        post.start()
+        post.doer.start()
         event_id = post.happen()
         await post.wait_for_message()
         letting_go = threading.Timer(1.0, post.receiver.release)
         letting_go.start()
-        if post.worker is None:
-            post.stage.close()
-        else:
-            post.worker.terminate()
-            await asyncio.to_thread(post.worker.wait, STOP_WITHIN_S)
+        await asyncio.to_thread(post.doer.stop)
         assert not post.stage.database.read_sync(_is_owed, event_id)
         assert post.receiver.ids == [event_id]

@@ -7,12 +7,11 @@ import asyncio
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import count
-from subprocess import Popen
 from typing import Any, Final
 
 import httpx
@@ -42,12 +41,11 @@ from app.privacy import service
 from app.privacy.service import PrivacyPorts
 from app.setup import webhooks as setup
 from app.webhooks.kinds import Format, SigningScheme
-from tests.crash.stage import DONE_WITHIN_S, SECRET, Stage
+from tests.crash.stage import DONE_WITHIN_S, SECRET, Doer, Stage
 from tests.support import seed_rows, seed_sessions
 from tests.support.databases import KINDS
 from tests.support.merchant import LOOPBACK
 from tests.support.seed_rows import Stocked
-from tests.support.server import STOP_WITHIN_S
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash]
 
@@ -116,27 +114,11 @@ class Office:
     stocked: Stocked
     person: Person
     key: str
-    workers: ExitStack
-    worker: Popen[bytes] | None = None
+    doer: Doer
 
     @property
     def database(self) -> Database:
         return self.stage.database
-
-    def start(self) -> None:
-        """Start who does what is owed."""
-        if self.database.is_sqlite:
-            self.stage.start()
-        else:
-            self.worker = self.workers.enter_context(self.stage.worker())
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        if self.worker is None:
-            self.stage.kill()
-        else:
-            self.worker.kill()
-            self.worker.wait(STOP_WITHIN_S)
 
     def owe(self) -> None:
         """As a server leaves it that died as soon as it was asked, half a minute later."""
@@ -173,7 +155,7 @@ class Office:
                 asking = asyncio.create_task(self.ask())
             else:
                 self.owe()
-                self.start()
+                self.doer.start()
             if death is Death.BETWEEN:
                 await asyncio.to_thread(self._kill_between_bites, eraser)
             else:
@@ -187,7 +169,7 @@ class Office:
         if eraser is Eraser.ASKED:
             self.stage.kill()
         else:
-            self.kill()
+            self.doer.kill()
 
     def _statement(self, death: Death) -> "Statement | None":
         """The one at which whoever carries it out is held."""
@@ -281,8 +263,7 @@ def office_of(stage: Stage, *, born: timedelta = 20 * A_DAY) -> Iterator[Office]
     """Somebody has come again and again, lately or so long ago; so have others."""
     now = datetime.now(UTC)
     database, person = stage.database, Person(next(_people))
-    with ExitStack() as workers:
-        workers.callback(stage.close)
+    with stage.doer() as doer:
         stocked = database.write_sync(seed_rows.stock, stage.merchant.app_id, now=now)
         # Events and mails are there whatever their age.
         late = replace(stocked, now=now - born + A_DAY, retention=None, endpoints=(_endpoint_of(stage, now),))
@@ -304,7 +285,7 @@ def office_of(stage: Stage, *, born: timedelta = 20 * A_DAY) -> Iterator[Office]
         key = database.write_sync(
             accounts.create_data_key, Vault([SECRET]), app_id=stocked.shop.app_id, scopes=[Scope.DSR], now=now
         )
-        yield Office(stage, stocked, person, key.secret, workers)
+        yield Office(stage, stocked, person, key.secret, doer)
 
 
 def _endpoint_of(stage: Stage, now: datetime) -> str:
@@ -526,7 +507,7 @@ async def test_an_erasure_is_finished_whenever_the_process_dies(
         expected, before = database.read_sync(counted, person), dump(database)
         assert all(expected.values()), "too little is there to be worth a test"
         await office.kill_at(death, eraser)
-        office.start()
+        office.doer.start()
         proof = await office.finished()
         assert proof.finished_at is not None
         assert (proof.counts, proof.waiting, proof.address_encrypted) == (expected, 0, None)
@@ -547,12 +528,12 @@ async def test_what_is_too_old_is_forgotten_although_the_process_died_over_it(
         newest = database.read_sync(_newest_session, person)  # that one is forgotten last
         trap = Statement("UPDATE", "cancel_sessions", f"NEW.id = '{newest}'")
         with held(database, trap):
-            office.start()
+            office.doer.start()
             await _wait_for_the_sweep(office)
-            office.kill()
+            office.doer.kill()
         left = database.read_sync(_left_personal, person)
         assert 0 < left < THEIRS
-        office.start()
+        office.doer.start()
         async with asyncio.timeout(DONE_WITHIN_S):
             while any(about(row, person) for rows in dump(database).values() for row in rows):  # noqa: ASYNC110 - another process works
                 await asyncio.sleep(0.2)

@@ -6,24 +6,21 @@ import asyncio
 import re
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
 from enum import StrEnum
-from subprocess import Popen
 
 import pytest
-from sqlalchemy import NullPool, create_engine
 from sqlmodel import Session, col, select
 
-from app.db.database import Database
 from app.db.tables.mail import Mail
 from app.db.tables.outbox import OutboxJob
 from tests.crash.actions import CANCEL
-from tests.crash.stage import DONE_WITHIN_S, Stage
+from tests.crash.stage import DONE_WITHIN_S, Doer, Stage, written_by_nobody
 from tests.support.databases import KINDS
 from tests.support.pages import Page, Visitor
-from tests.support.server import STOP_WITHIN_S, free_port
+from tests.support.server import free_port
 from tests.support.smtp import ANSWER_WITHIN_S, Moment, Received, SmtpServer, smtp_server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash]
@@ -62,22 +59,7 @@ class Post:
 
     stage: Stage
     smtp: SmtpServer
-    workers: ExitStack
-    worker: Popen[bytes] | None = None
-
-    def start(self) -> None:
-        if self.stage.database.is_sqlite:
-            self.stage.start(SMTP_URL=self.smtp.url)
-        else:
-            self.worker = self.workers.enter_context(self.stage.worker(SMTP_URL=self.smtp.url))
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        if self.worker is None:
-            self.stage.kill()
-        else:
-            self.worker.kill()
-            self.worker.wait(STOP_WITHIN_S)
+    doer: Doer
 
     async def kill_at(self, death: Death, asking: Coroutine[None, None, Page]) -> Page:
         """Have the customer ask for what brings a mail about, and kill the process when that has come so far. Returns
@@ -86,7 +68,7 @@ class Post:
             self.smtp.hang(WAITED_AT[death])
             page = await asking
             await asyncio.to_thread(self.smtp.wait_until_at, WAITED_AT[death])
-            self.kill()
+            self.doer.kill()
         else:
             page = await self._kill_after_taking(death, asking)
         self.smtp.behave()
@@ -104,12 +86,12 @@ class Post:
             page = await asking
             assert await asyncio.to_thread(taken.wait, ANSWER_WITHIN_S), "no mail came"
             if death is Death.TOLD:
-                with written_by_nobody(self.stage.database):
+                with written_by_nobody(self.stage.database, "mails"):
                     may_tell.set()
                     await asyncio.to_thread(self.smtp.wait_until_at, Moment.QUIT)  # it has understood
-                    self.kill()
+                    self.doer.kill()
             else:
-                self.kill()
+                self.doer.kill()
         finally:
             may_tell.set()
         return page
@@ -118,27 +100,14 @@ class Post:
 @contextmanager
 def post_of(stage: Stage) -> Iterator[Post]:
     """The stage with a mail server, and everything that sends mail started."""
-    with smtp_server(tls="starttls", auth=("leave", "a password")) as smtp, ExitStack() as workers:
-        workers.callback(stage.close)
+    with (
+        smtp_server(tls="starttls", auth=("leave", "a password")) as smtp,
+        stage.doer(SMTP_URL=smtp.url) as doer,
+    ):
         if not stage.database.is_sqlite:
             stage.start(LEAVEWELL_WORKER="none", SMTP_URL=smtp.url)
-        post = Post(stage, smtp, workers)
-        post.start()
-        yield post
-
-
-@contextmanager
-def written_by_nobody(database: Database) -> Iterator[None]:
-    """What becomes of a mail cannot be written down until the block ends."""
-    engine = create_engine(database.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with engine.connect() as db:
-        if database.is_sqlite:
-            db.exec_driver_sql("BEGIN IMMEDIATE")
-        else:
-            db.exec_driver_sql("BEGIN")
-            db.exec_driver_sql("LOCK TABLE mails IN SHARE MODE")
-        yield
-        db.exec_driver_sql("ROLLBACK")
+        doer.start()
+        yield Post(stage, smtp, doer)
 
 
 async def nothing_owed(stage: Stage, recipient: str) -> Mail:
@@ -163,7 +132,7 @@ def _tries(db: Session, recipient: str) -> int:
 
 async def arrived(post: Post, death: Death, recipient: str) -> EmailMessage:
     """The mail, after the process was started again: each copy of it is the same."""
-    post.start()
+    post.doer.start()
     mail = await nothing_owed(post.stage, recipient)
     assert (mail.status, mail.last_error, mail.data_encrypted) == ("sent", None, None)
     copies = [received for received in post.smtp.inbox if received.recipient == recipient]
