@@ -1,7 +1,8 @@
 """Checks the addresses that an operator sets: whom we may call, where customers may be sent. Dials nothing."""
 
 from collections.abc import Iterable, Sequence
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
 
 from app.adapters.addresses import Address, BadUrl, Target, is_allowed, parse_url
 from app.core.email_address import is_address
@@ -10,6 +11,7 @@ from app.links.origins import origin_of
 from app.settings import Network
 
 MAX_ORIGINS = 50
+_LOOPBACK: Final = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
 
 def outbound_problem(url: str, allowed: Sequence[Network]) -> str | None:
@@ -18,6 +20,8 @@ def outbound_problem(url: str, allowed: Sequence[Network]) -> str | None:
         target = parse_url(url)
     except BadUrl as error:
         return str(error)
+    if _is_this_machine(target) and not any(is_allowed(a, allowed=allowed, public=False) for a in _LOOPBACK):
+        return f"{target.host} is this machine; to allow it, list 127.0.0.0/8 in LEAVEWELL_ALLOWED_NETWORKS."
     address = _literal(target)
     if address is not None and not is_allowed(address, allowed=allowed, public=target.scheme == "https"):
         return f"{address} is a private address; to allow it, list its network in LEAVEWELL_ALLOWED_NETWORKS."
@@ -33,9 +37,8 @@ def browser_problem(url: str, allowed: Sequence[Network]) -> str | None:
     except BadUrl as error:
         return str(error)
     address = _literal(target)
-    is_here = target.host == "localhost" or target.host.endswith(".localhost")
     is_near = address is not None and (address.is_loopback or any(address in network for network in allowed))
-    if target.scheme == "http" and not is_here and not is_near:
+    if target.scheme == "http" and not _is_this_machine(target) and not is_near:
         return "Must begin with https://; plain http is for this machine alone."
     return None
 
@@ -61,6 +64,11 @@ def normal_origins(
     if len(origins) > MAX_ORIGINS:
         problems.append(FieldError("origins", f"Must be at most {MAX_ORIGINS}."))
     return tuple(origins), tuple(problems)
+
+
+def _is_this_machine(target: Target) -> bool:
+    """By name: no resolver may answer anything else (RFC 6761 §6.3)."""
+    return target.host == "localhost" or target.host.endswith(".localhost")
 
 
 def _literal(target: Target) -> Address | None:

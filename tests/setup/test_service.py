@@ -147,6 +147,7 @@ def test_a_new_address_of_customer_data_starts_with_a_clean_count(database: Data
         ("https://acme.example/x", True),
         ("https://127.0.0.1/x", True),
         ("http://127.0.0.1:8000/x", True),
+        ("http://localhost:8000/x", True),
         ("http://shop.internal/x", True),  # which network that is in, is known at each call
         ("http://8.8.8.8/x", False),
         ("https://10.0.0.1/x", False),
