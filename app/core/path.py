@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.core import rules
-from app.core.eligibility import eligibility
+from app.core.eligibility import Blocker, eligibility
 from app.core.facts import Facts
 from app.core.flow import Offer, Reason, Step, SurveyStep
 from app.core.state import OfferRecord, OfferStatus, SessionState
@@ -31,14 +31,26 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """The stops gone by, in order, the one that is next, and why each rule on the way did or did not match.
+    """The stops gone by, in order, the one that is next, and what was decided on the way.
 
     After the exit was pressed there may be unanswered ones behind: those that were seen, open to go back to.
     """
 
     behind: tuple[Stop, ...]
     current: Stop
-    considered: dict[str, Any] = field(default_factory=dict)
+    decided: tuple["_Decided", ...] = ()
+
+    @property
+    def considered(self) -> dict[str, Any]:
+        """Why each rule on the way did or did not match, place by place, as JSON. Worked out when it is asked for:
+        most paths are walked to show a screen."""
+        told: dict[str, Any] = {}
+        for one in self.decided:
+            if isinstance(one, _Rule):
+                told[one.place] = one.to_json()
+            else:
+                told.setdefault(one.place, []).append(one.to_json())
+        return told
 
     @property
     def facts(self) -> Facts:
@@ -56,6 +68,41 @@ class Path:
         ids = [s.id for s in self.stops]
         position = ids.index(stop_id) if stop_id in ids else 0
         return self.stops[position - 1] if position else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What a step's, a reason's or a branch's rule was decided on."""
+
+    place: str
+    rule: rules.Rule
+    facts: Facts
+
+    def to_json(self) -> dict[str, Any]:
+        return rules.explain(self.rule, self.facts).to_json()
+
+
+@dataclass(frozen=True, slots=True)
+class _Offered:
+    """What was decided on an offer: it was shown, or by its rule or a blocker it was not."""
+
+    place: str
+    offer: Offer
+    is_shown: bool
+    blockers: Sequence[Blocker]
+    facts: Facts
+
+    def to_json(self) -> dict[str, Any]:
+        rule = self.offer.when
+        return {
+            "offer": self.offer.id,
+            "shown": self.is_shown,
+            "when": rules.explain(rule, self.facts).to_json() if rule else None,
+            "blockers": [str(blocker) for blocker in self.blockers],
+        }
+
+
+_Decided = _Rule | _Offered
 
 
 def facts_of(walk: Walk, state: SessionState) -> Facts:
@@ -90,14 +137,14 @@ def _walked(walk: Walk, state: SessionState) -> Path:
             continue
         goto = None
         if step.kind == "confirm":
-            return Path(tuple(behind), trail.stop_at(step), trail.considered)
+            return Path(tuple(behind), trail.stop_at(step), tuple(trail.decided))
         if not trail.holds(step.when, f"{step.id}?"):
             continue
         is_passed = False
         for stop in trail.stops_of(step):
             is_passed = is_done(stop, state)
             if not is_passed and not state.used_exit:
-                return Path(tuple(behind), stop, trail.considered)
+                return Path(tuple(behind), stop, tuple(trail.decided))
             if is_passed or stop.record or state.has_seen(stop.id):
                 behind.append(stop)
         if is_passed:
@@ -113,33 +160,35 @@ def is_done(stop: Stop, state: SessionState) -> bool:
 
 def visible_reasons(step: SurveyStep, facts: Facts, order_by: str) -> tuple[Reason, ...]:
     """The reasons whose rule matches, in the flow's order or, where it says so, in one that is this session's own."""
-    shown = [r for r in step.reasons if r.when is None or rules.evaluate(r.when, facts) is rules.Verdict.YES]
+    shown = [r for r in step.reasons if _matches(r.when, facts)]
     if step.randomize:
         shown.sort(key=lambda r: hashlib.sha256(f"{order_by}/{r.id}".encode()).digest())
     return tuple(shown)
 
 
-class _Trail:
-    """One pass over the flow: what is known so far, and why each rule came out as it did.
+def _matches(rule: rules.Rule | None, facts: Facts) -> bool:
+    return rule is None or rules.evaluate(rule, facts) is rules.Verdict.YES
 
-    After the exit nothing new is shown and no rule is explained: what lies ahead was not considered, but left out.
+
+class _Trail:
+    """One pass over the flow: what is known so far, and what was decided.
+
+    After the exit nothing new is shown and no rule is noted: what lies ahead was not considered, but left out.
     """
 
     def __init__(self, walk: Walk, state: SessionState) -> None:
         self.walk = walk
         self.state = state
-        self.considered: dict[str, Any] = {}
+        self.decided: list[_Decided] = []
         self._unsaid = walk.facts(subscription_id=state.subscription_id, reason=None, follow_up=None)
         self.facts = self._unsaid
 
     def holds(self, rule: rules.Rule | None, place: str) -> bool:
         if rule is None:
             return True
-        if self.state.used_exit:
-            return rules.evaluate(rule, self.facts) is rules.Verdict.YES
-        explanation = rules.explain(rule, self.facts)
-        self.considered[place] = explanation.to_json()
-        return explanation.verdict is rules.Verdict.YES
+        if not self.state.used_exit:
+            self.decided.append(_Rule(place, rule, self.facts))
+        return _matches(rule, self.facts)
 
     def stop_at(self, step: Step) -> Stop:
         return Stop(step.id, step.kind, step, step.id, self.facts)
@@ -182,9 +231,7 @@ class _Trail:
         subscription = world.find_subscription(state.subscription_id)
         if subscription is None or not world.is_verified or state.manual_reasons or state.used_exit:
             return
-        seen = self.considered.setdefault(placement, [])
         for offer in offers:
-            explanation = rules.explain(offer.when, self.facts) if offer.when else None
             blockers = eligibility(
                 offer,
                 subscription=subscription,
@@ -196,15 +243,8 @@ class _Trail:
                 now=self.walk.now,
                 accepted_in_session=state.has_taken_offer,
             )
-            is_chosen = not blockers and (explanation is None or explanation.verdict is rules.Verdict.YES)
-            seen.append(
-                {
-                    "offer": offer.id,
-                    "shown": is_chosen,
-                    "when": explanation.to_json() if explanation else None,
-                    "blockers": [str(b) for b in blockers],
-                }
-            )
-            if is_chosen:
+            is_shown = not blockers and _matches(offer.when, self.facts)
+            self.decided.append(_Offered(placement, offer, is_shown, blockers, self.facts))
+            if is_shown:
                 yield Stop(stop_id, "offer", step, placement, self.facts, offer=offer)
                 return

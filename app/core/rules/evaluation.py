@@ -20,25 +20,28 @@ def evaluate(rule: Node, facts: Mapping[str, object]) -> Verdict:
         case Not(part):
             return negate(evaluate(part, facts))
         case Leaf():
-            return _check(rule, facts)[0]
+            return _verdict(rule, facts.get(rule.attribute))
     raise TypeError(f"{type(rule).__name__} is no node of a rule")
 
 
-def _check(leaf: Leaf, facts: Mapping[str, object]) -> tuple[Verdict, str]:
-    seen = facts.get(leaf.attribute)
+def _verdict(leaf: Leaf, seen: object) -> Verdict:
     if leaf.op in (Op.EXISTS, Op.NOT_EXISTS):
-        is_so = (seen is not None) is (leaf.op is Op.EXISTS)
-        return _two_valued(is_so), "it is not known" if seen is None else f"it is {show(seen)}"
-    if seen is None:
-        return Verdict.UNKNOWN, "it is not known"
-    held = holds(leaf.op, seen, leaf.value)
+        held: bool | None = (seen is not None) is (leaf.op is Op.EXISTS)
+    else:
+        held = holds(leaf.op, seen, leaf.value) if seen is not None else None
     if held is None:
-        return Verdict.UNKNOWN, f"it is {NAMES[kind_of(seen)]}, and {leaf.op} {_needs(leaf)}"
-    return _two_valued(held), f"{show(seen)} {WORDS[leaf.op][0 if held else 1]} {_show_expected(leaf)}"
-
-
-def _two_valued(held: bool) -> Verdict:
+        return Verdict.UNKNOWN
     return Verdict.YES if held else Verdict.NO
+
+
+def _why(leaf: Leaf, seen: object, verdict: Verdict) -> str:
+    if seen is None:
+        return "it is not known"
+    if leaf.op in (Op.EXISTS, Op.NOT_EXISTS):
+        return f"it is {show(seen)}"
+    if verdict is Verdict.UNKNOWN:
+        return f"it is {NAMES[kind_of(seen)]}, and {leaf.op} {_needs(leaf)}"
+    return f"{show(seen)} {WORDS[leaf.op][0 if verdict is Verdict.YES else 1]} {_show_expected(leaf)}"
 
 
 _MARKS = {Verdict.YES: "✓", Verdict.NO: "✗", Verdict.UNKNOWN: "?"}
@@ -99,8 +102,9 @@ def explain(rule: Node, facts: Mapping[str, object]) -> Explanation:
                 negate(inner.verdict), "not", f"its part {_OUTCOMES[inner.verdict]}", parts=(inner,)
             )
         case Leaf(attribute, op, value):
-            verdict, why = _check(rule, facts)
-            return Explanation(verdict, op.value, why, attribute, value, facts.get(attribute))
+            seen = facts.get(attribute)
+            verdict = _verdict(rule, seen)
+            return Explanation(verdict, op.value, _why(rule, seen, verdict), attribute, value, seen)
     raise TypeError(f"{type(rule).__name__} is no node of a rule")
 
 
