@@ -8,7 +8,7 @@ from app.cancel import screens as sc
 from app.cancel.words import Wording
 from app.core.direct import DirectSubscription
 from app.core.facts import Fact
-from app.core.merge import customer_names, fill
+from app.core.merge import customer_names, fill, has_fields
 from app.core.offers import escaped
 from app.core.path import facts_of
 from app.core.state import SessionState
@@ -55,11 +55,13 @@ class Drawing:
         """The merchant's line with its merge fields filled in, else ours."""
         if text is None:
             return otherwise
-        return fill(text, self._known()) or otherwise
+        return (fill(text, self._known()) if has_fields(text) else text) or otherwise
 
     def rich(self, text: str | None) -> Markup | None:
         """The merchant's rich text, values escaped, sanitised."""
-        return rich_text(fill(text, escaped(self._known()))) if text else None
+        if not text:
+            return None
+        return rich_text(fill(text, escaped(self._known())) if has_fields(text) else text)
 
     def _known(self) -> dict[str, Fact]:
         return {**facts_of(self.walk, self.state), **customer_names(self.walk.world.customer)}

@@ -46,6 +46,11 @@ def fill(text: str, facts: Mapping[str, object], *, show: Callable[[object], str
     return _FIELD.sub(replacement, text)
 
 
+def has_fields(text: str) -> bool:
+    """Whether it is worth finding out what could be filled in."""
+    return "{{" in text
+
+
 def fields(text: str) -> Iterator[MergeField]:
     """Every well-formed merge field of the text, in order."""
     for match in _FIELD.finditer(text):
