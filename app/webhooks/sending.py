@@ -90,7 +90,7 @@ def retry_after_s(reply: Reply, now: datetime) -> float | None:
         return reply.retry_after
     try:
         until = parsedate_to_datetime(reply.headers.get("retry-after", ""))
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter where a figure is larger than any date has
         return None
     return max(0.0, ((until if until.tzinfo else until.replace(tzinfo=UTC)) - now).total_seconds())
 

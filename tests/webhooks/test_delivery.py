@@ -137,6 +137,28 @@ async def test_retry_after_neither_shortens_a_wait_nor_puts_it_off_for_ever(
     assert post.delivery().status == "delivered"
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "soon",
+        "-1",
+        f"Mon, 01 Jan {'9' * 23} 00:00:00 GMT",
+        f"Mon, {'9' * 23} Jan 2027 00:00:00 GMT",
+        f"Mon, 01 Jan 2027 00:00:00 +{'9' * 23}",
+    ],
+)
+async def test_a_retry_after_that_says_nothing_is_passed_over(
+    post: Post, receiver: Receiver, value: str
+) -> None:
+    post.add(receiver.url)
+    receiver.answer(503, 200, retry_after=value)
+    post.emit()
+    await post.deliver()
+    assert (post.delivery().tries, len(post.attempts())) == (1, 1)
+    await post.wait_and_deliver(seconds=6)
+    assert post.delivery().status == "delivered"
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 404, 500])
 async def test_only_a_success_is_one(post: Post, receiver: Receiver, status: int) -> None:
     post.add(receiver.url)
