@@ -162,7 +162,22 @@ class Dispatcher:
         return len(owed)
 
     async def _deliver(self, owed: Owed, now: datetime) -> None:
-        tried = await try_once(self._ports, owed, now=now)
+        log = _log.bind(delivery=owed.id, endpoint=owed.endpoint.id)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        try:
+            tried = await try_once(self._ports, owed, now=now)
+        except Exception as failure:
+            # A try all the same, or the message would come again with each lease, for ever. Only its name is kept: what
+            # an unforeseen error says may hold what must not be shown.
+            log.exception("webhooks.try_failed")
+            tried = Tried(
+                now,
+                round((loop.time() - begun) * 1000),
+                owed.endpoint.url,
+                {},
+                failure=f"An unforeseen error on our side: {type(failure).__name__}.",
+            )
         chance = random.random()  # noqa: S311 (jitter, not a secret)
         settled = await self._writer.write(
             owed.endpoint.id,
@@ -174,7 +189,7 @@ class Dispatcher:
             now=now,
             chance=chance,
         )
-        log = _log.bind(delivery=owed.id, endpoint=owed.endpoint.id, status=tried.status, ms=tried.latency_ms)
+        log = log.bind(status=tried.status, ms=tried.latency_ms)
         if not settled:
             log.warning("webhooks.lease_lost")
         elif tried.failure is not None:

@@ -1,12 +1,15 @@
 """What an endpoint gets, when it gets it again, and when it gets no more; on the tests' clock."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from sqlalchemy import select as select_rows
 from sqlmodel import Session, select
 
+from app.adapters.http import OutboundHttp, Reply
 from app.core.events import EventType
 from app.core.webhook_ladder import LADDER_S
 from app.db.base import metadata
@@ -98,6 +101,26 @@ async def test_what_is_not_taken_comes_again_up_the_ladder_with_the_same_id_and_
     assert waits != list(LADDER_S[1:]), "what failed together does not come again together"
     assert post.delivery().status == "failed"
     assert [attempt.failure for attempt in post.attempts()] == ["It answered 500 Internal Server Error."] * 10
+
+
+class Broken(OutboundHttp):
+    """Fails as nobody foresaw."""
+
+    async def request(self, *_: Any, **__: Any) -> Reply:
+        raise RecursionError("what must not be kept")
+
+
+async def test_an_error_that_nobody_foresaw_is_a_try_that_failed(post: Post) -> None:
+    http = Broken()
+    endpoint = post.add("https://hooks.example.com/").endpoint
+    post.emit()
+    assert await climb(replace(post, http=http), until=timedelta(days=5)) == len(LADDER_S)
+    assert post.delivery().status == "failed"
+    assert {attempt.failure for attempt in post.attempts()} == {
+        "An unforeseen error on our side: RecursionError."
+    }
+    assert post.endpoint(endpoint.id).disabled_reason == "failing"
+    await http.aclose()
 
 
 async def test_each_try_is_signed_anew_so_that_it_is_never_too_old(post: Post, receiver: Receiver) -> None:
