@@ -186,7 +186,7 @@ class Dispatcher:
             owed,
             tried,
             worker=self._ports.holder,
-            now=now,
+            now=tried.ended_at,
             chance=chance,
         )
         log = log.bind(status=tried.status, ms=tried.latency_ms)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
@@ -43,6 +43,11 @@ class Tried:
     retry_after_s: float | None = None
 
     @property
+    def ended_at(self) -> datetime:
+        """When the answer had come, or was waited for no longer."""
+        return _ended_at(self.at, self.latency_ms)
+
+    @property
     def is_gone(self) -> bool:
         """The receiver wants no more of them, ever."""
         return self.status == HTTPStatus.GONE
@@ -80,12 +85,12 @@ async def send(http: OutboundHttp, url: str, message: Message, *, at: datetime) 
         },
         response_body=clean(reply.body[:KEPT_BODY].decode("utf-8", "replace")),
         failure=failure,
-        retry_after_s=retry_after_s(reply, at),
+        retry_after_s=retry_after_s(reply, _ended_at(at, latency_ms)),
     )
 
 
 def retry_after_s(reply: Reply, now: datetime) -> float | None:
-    """How long the answer asks us to wait: seconds, or until a date (RFC 9110, 10.2.3)."""
+    """How long the answer that has just come asks us to wait: seconds, or until a date (RFC 9110, 10.2.3)."""
     if reply.retry_after is not None:
         return reply.retry_after
     try:
@@ -98,6 +103,10 @@ def retry_after_s(reply: Reply, now: datetime) -> float | None:
 def clean(text: str) -> str:
     """Text that every database keeps and no terminal obeys."""
     return "".join(mark if mark.isprintable() or mark in "\n\t" else "�" for mark in text)
+
+
+def _ended_at(at: datetime, latency_ms: int) -> datetime:
+    return at + timedelta(milliseconds=latency_ms)
 
 
 def _named(status: int) -> str:

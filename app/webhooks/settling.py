@@ -26,10 +26,13 @@ SUCCESS_NOTED_EVERY: Final = timedelta(minutes=1)
 def settle(
     db: Session, vault: Vault, owed: Owed, tried: Tried, *, worker: str, now: datetime, chance: float
 ) -> bool:
-    """Keep a try, and what follows from it. `chance` spreads the next one. False if the delivery is no longer ours."""
+    """Keep a try, and what follows from it. False if the delivery is no longer ours.
+
+    The next try counts from when this one ended, and `chance` (0 to 1) spreads it.
+    """
     first = owed.first_tried_at or tried.at
     tries = owed.tries + (tried.failure is not None)
-    again = _again(owed, tried, tries, now, chance)
+    again = _again(owed, tried, tries, chance)
     values: dict[str, Any] = {"tries": tries, "first_tried_at": first, "due_at": again}
     if tried.failure is None:
         values |= {"status": str(DeliveryStatus.DELIVERED), "settled_at": now}
@@ -59,10 +62,10 @@ def settle(
     return True
 
 
-def _again(owed: Owed, tried: Tried, tries: int, now: datetime, chance: float) -> datetime | None:
+def _again(owed: Owed, tried: Tried, tries: int, chance: float) -> datetime | None:
     if tried.failure is None or _is_test(owed):  # who tries an endpoint looks at once
         return None
-    return next_try(tries=tries, failed_at=now, chance=chance, retry_after_s=tried.retry_after_s)
+    return next_try(tries=tries, failed_at=tried.ended_at, chance=chance, retry_after_s=tried.retry_after_s)
 
 
 def _is_test(owed: Owed) -> bool:

@@ -1,9 +1,10 @@
 """What an endpoint gets, when it gets it again, and when it gets no more; on the tests' clock."""
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import select as select_rows
@@ -15,8 +16,11 @@ from app.core.webhook_ladder import LADDER_S
 from app.db.base import metadata
 from app.db.tables.accounts import Environment
 from app.mail.kinds import MailKind
-from app.webhooks import endpoints, service
+from app.webhooks import endpoints, queries, sending, service, settling
 from app.webhooks.endpoints import EndpointDisabled
+from app.webhooks.messages import Message
+from app.webhooks.sending import DEADLINE_S, Tried
+from tests.support.clock import START
 from tests.support.receiver import Answer, Receiver
 from tests.webhooks.conftest import Post, link_created
 
@@ -95,7 +99,9 @@ async def test_what_is_not_taken_comes_again_up_the_ladder_with_the_same_id_and_
     post.emit()
     assert await climb(post, until=timedelta(days=5)) == len(LADDER_S)
     assert len({(got.id, got.body) for got in receiver.inbox}) == 1
-    waits = [(b.tried_at - a.tried_at).total_seconds() for a, b in pairwise(post.attempts())]
+    waits = [
+        (b.tried_at - a.tried_at).total_seconds() - a.latency_ms / 1000 for a, b in pairwise(post.attempts())
+    ]
     for wait, rung in zip(waits, LADDER_S[1:], strict=True):
         assert rung <= wait <= 1.2 * rung
     assert waits != list(LADDER_S[1:]), "what failed together does not come again together"
@@ -128,10 +134,61 @@ async def test_each_try_is_signed_anew_so_that_it_is_never_too_old(post: Post, r
     receiver.answer(503)
     post.emit()
     await post.deliver()
-    await post.wait_and_deliver(seconds=6)
+    await post.wait_and_deliver(seconds=6 + DEADLINE_S)
     first, second = receiver.inbox
-    assert int(second.headers["webhook-timestamp"]) - int(first.headers["webhook-timestamp"]) == 6
+    assert int(second.headers["webhook-timestamp"]) - int(first.headers["webhook-timestamp"]) == 21
     assert second.headers["webhook-signature"] != first.headers["webhook-signature"]
+
+
+@pytest.mark.parametrize(
+    ("latency_s", "asked_s", "next_s"), [(15, None, 15 + 5), (14, 10, 14 + 10), (0, None, 5)]
+)
+async def test_a_wait_begins_when_the_answer_has_come(
+    post: Post, latency_s: int, asked_s: float | None, next_s: int
+) -> None:
+    endpoint = post.add("https://hooks.example.com/").endpoint
+    post.emit()
+    at = post.clock.now()
+    [owed] = post.database.write_sync(
+        queries.claim, endpoint.id, worker=post.holder, now=at, lease=post.ports.lease, limit=1
+    )
+    tried = Tried(at, 1000 * latency_s, endpoint.url, {}, status=503, failure="…", retry_after_s=asked_s)
+    assert post.database.write_sync(
+        settling.settle, post.vault, owed, tried, worker=post.holder, now=at, chance=0.0
+    )
+    assert post.delivery().due_at == at + timedelta(seconds=next_s)
+
+
+class LateLoop(asyncio.SelectorEventLoop):
+    """Its clock can be put forward."""
+
+    late_s = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.late_s
+
+
+class Late(OutboundHttp):
+    """Answers 14 seconds later, on the loop's clock, and asks for no message before a date."""
+
+    def __init__(self, loop: LateLoop, until: str) -> None:
+        super().__init__()
+        self._loop, self._until = loop, until
+
+    async def request(self, *_: Any, **__: Any) -> Reply:
+        self._loop.late_s += 14
+        return Reply(503, {"retry-after": self._until}, b"")
+
+
+def test_a_date_to_wait_for_is_the_same_however_late_the_answer_comes() -> None:
+    with asyncio.Runner(loop_factory=LateLoop) as runner:
+        loop = cast("LateLoop", runner.get_loop())
+        http = Late(loop, "Sat, 21 Nov 2026 10:00:00 GMT")
+        tried = runner.run(sending.send(http, "https://hooks.example.com/", Message(b"{}", {}), at=START))
+        runner.run(http.aclose())
+    assert tried.latency_ms >= 14_000
+    assert tried.retry_after_s is not None
+    assert tried.ended_at + timedelta(seconds=tried.retry_after_s) == START + timedelta(hours=1)
 
 
 @pytest.mark.parametrize("value", ["3600", "Sat, 21 Nov 2026 10:00:00 GMT"])
@@ -141,7 +198,7 @@ async def test_retry_after_is_waited_for(post: Post, receiver: Receiver, value: 
     post.emit()
     await post.deliver()
     assert await post.wait_and_deliver(minutes=59) == 0
-    assert await post.wait_and_deliver(minutes=1) == 1
+    assert await post.wait_and_deliver(minutes=1, seconds=DEADLINE_S) == 1
     assert post.delivery().status == "delivered"
 
 
@@ -154,9 +211,9 @@ async def test_retry_after_neither_shortens_a_wait_nor_puts_it_off_for_ever(
     post.emit()
     await post.deliver()
     assert await post.wait_and_deliver(seconds=2) == 0
-    assert await post.wait_and_deliver(seconds=4) == 1
-    assert await post.wait_and_deliver(minutes=6) == 1
-    assert await post.wait_and_deliver(hours=24) == 1
+    assert await post.wait_and_deliver(seconds=4 + DEADLINE_S) == 1
+    assert await post.wait_and_deliver(minutes=6, seconds=DEADLINE_S) == 1
+    assert await post.wait_and_deliver(hours=24, seconds=DEADLINE_S) == 1
     assert post.delivery().status == "delivered"
 
 
@@ -178,7 +235,7 @@ async def test_a_retry_after_that_says_nothing_is_passed_over(
     post.emit()
     await post.deliver()
     assert (post.delivery().tries, len(post.attempts())) == (1, 1)
-    await post.wait_and_deliver(seconds=6)
+    await post.wait_and_deliver(seconds=6 + DEADLINE_S)
     assert post.delivery().status == "delivered"
 
 
