@@ -13,6 +13,7 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from app.core.calendar import Interval
+from app.core.email_address import MAX_KNOWN, may_be_known_by
 from app.core.errors import FieldError, InvalidInput
 from app.core.fields import (
     NO_SUCH_FIELD,
@@ -27,7 +28,6 @@ from app.core.fields import (
     Shape,
     dotted,
     field_errors,
-    is_clean,
     refusal,
     whole,
 )
@@ -35,12 +35,11 @@ from app.core.money import Money
 
 MAX_SUBSCRIPTIONS = 20
 MAX_ITEMS = 50
-MAX_EMAIL = 320
 # Contact details serve the screen in front of the customer; they go to no record, rule or webhook.
 UNRECORDED = frozenset({"name", "last_name", "phone"})
 
 
-Email = Annotated[str, Field(min_length=3, max_length=MAX_EMAIL, json_schema_extra={"pattern": r"^\S+@\S+$"})]
+Email = Annotated[str, Field(min_length=3, max_length=MAX_KNOWN, json_schema_extra={"pattern": r"^\S+@\S+$"})]
 
 
 class DirectAddress(Shape):
@@ -72,9 +71,7 @@ class DirectCustomer(Shape):
     @field_validator("email")
     @classmethod
     def _is_an_address(cls, email: str | None) -> str | None:
-        if email is None:
-            return None
-        if not is_clean(email) or any(map(str.isspace, email)) or "@" not in email[1:-1]:
+        if email is not None and not may_be_known_by(email):
             raise refusal("Must be an email address.")
         return email
 
@@ -322,6 +319,12 @@ class DirectSubscription(Shape):
         if len(known) < len(totals) or len({total.currency for total in known}) > 1:
             return None
         return Money(sum(total.minor for total in known), known[0].currency)
+
+    @property
+    def currency(self) -> str | None:
+        """The one that all its prices are in, tiered ones too; None where they name none, or several."""
+        named = {item.price.amount.currency for item in self.items}
+        return named.pop() if len(named) == 1 else None
 
     def active_discount(self, now: datetime) -> DirectDiscount | None:
         """The first discount that is at work now."""

@@ -6,8 +6,11 @@ from typing import Final
 
 import idna
 
+from app.core.fields import is_clean
+
 MAX_ADDRESS: Final = 254  # RFC 5321 §4.5.3.1.3 with erratum 1690: octets
 MAX_LOCAL: Final = 64
+MAX_KNOWN: Final = 320  # characters of what a billing system may call an address
 
 _LOCAL = re.compile(r"[^\s@<>,;:\"()\[\]\\]+")
 # RFC 2047. Python's writer of mails decodes it wherever it stands: `=?utf-8?q?=0D=0ABcc=3A…?=@host` makes a header.
@@ -28,6 +31,12 @@ def is_address(text: str) -> bool:
         and not (local.startswith(".") or local.endswith(".") or ".." in local)
         and _ascii_host(host) is not None
     )
+
+
+def may_be_known_by(text: str) -> bool:
+    """Whether a billing system may have it for somebody's address, mailboxes there are none of included (`a..b@host`):
+    something on both sides of an `@`, in one word. Never a reason to mail it."""
+    return len(text) <= MAX_KNOWN and is_clean(text) and not any(map(str.isspace, text)) and "@" in text[1:-1]
 
 
 def address_problem(typed: str) -> str | None:

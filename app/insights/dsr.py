@@ -15,6 +15,7 @@ from sqlmodel import Session
 
 from app.accounts.service import DataCaller, Scope
 from app.core.calendar import iso
+from app.core.email_address import MAX_KNOWN
 from app.core.errors import AppError
 from app.db.tables.privacy import Erasure
 from app.insights.access import DataDesk
@@ -42,7 +43,7 @@ class AboutWhom(BaseModel):
         str,
         Field(
             min_length=3,
-            max_length=254,
+            max_length=MAX_KNOWN,
             description="The person's address; case makes no difference, all else does.",
             examples=["ada@example.com"],
             repr=False,

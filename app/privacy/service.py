@@ -15,7 +15,7 @@ from sqlmodel import Session
 from app.adapters.clock import Clock
 from app.adapters.signing import Signer
 from app.adapters.vault import SealBroken, Vault
-from app.core.email_address import address_key, is_address
+from app.core.email_address import address_key, may_be_known_by
 from app.core.errors import FieldError, InvalidInput, NotFound
 from app.db import outbox, pauses
 from app.db.base import new_id
@@ -111,8 +111,8 @@ def prove(
 
 
 def check_address(email: str) -> None:
-    """Raises InvalidInput (field `email`)."""
-    if not is_address(email.strip()):
+    """By what billing systems call people, some of whom have no mailbox there. Raises InvalidInput (field `email`)."""
+    if not may_be_known_by(email.strip()):
         raise InvalidInput(fields=[FieldError("email", "Must be an email address.")])
 
 

@@ -9,6 +9,8 @@ import pytest
 from app.accounts import queries as accounts_queries
 from app.accounts import service as accounts
 from app.accounts.service import Scope
+from app.core.direct import parse_customer
+from app.core.email_address import address_key
 from app.db.tables.privacy import Erasure
 from app.privacy import service
 from tests.privacy.conftest import BEN, Bureau, dump
@@ -92,6 +94,22 @@ async def test_what_access_told_of_is_what_delete_erases(bureau: Bureau) -> None
         "email": BEN,
         **{name: [] for name in ("sessions", "links", "requests", "verifications", "mails", "records")},
     }
+
+
+@pytest.mark.parametrize(
+    "email", ["taro..yamada@docomo.example", "ops@localhost", f"{'a' * 250}@b_c.example"]
+)
+async def test_whoever_billing_can_know_somebody_by_can_be_told_and_erased(
+    bureau: Bureau, email: str
+) -> None:
+    """Some addresses are no mailbox's, and stored all the same."""
+    customer = parse_customer({"id": "cus_odd", "email": email})
+    bureau.desk.merchant.mint("cus_odd", direct_customer=customer.to_wire(), email_key=address_key(email))
+    told = (await ask(bureau, "access", {"email": email})).json()["data"]
+    assert [link["customerId"] for link in told["links"]] == ["cus_odd"]
+    proof = (await ask(bureau, "delete", {"email": email})).json()["data"]
+    assert (proof["status"], proof["counts"]) == ("done", {"links": 1})
+    assert "cus_odd" not in dump(bureau.database)
 
 
 async def test_the_proof_can_be_read_again_by_its_organization(bureau: Bureau) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from app.core.direct import MAX_EMAIL, DirectAddress, DirectCustomer
+from app.core.direct import DirectAddress, DirectCustomer
+from app.core.email_address import may_be_known_by
 from app.core.fields import MAX_TEXT, is_clean, sift_metadata
 
 _MOST_ADDRESSES: Final = 20
@@ -55,9 +56,7 @@ def text(value: object) -> str | None:
 
 
 def _email(value: object) -> str | None:
-    if not isinstance(value, str) or not 3 <= len(value) <= MAX_EMAIL or not is_clean(value):
-        return None
-    return value if "@" in value[1:-1] and not any(map(str.isspace, value)) else None
+    return value if isinstance(value, str) and may_be_known_by(value) else None
 
 
 def _addresses(raw: Any) -> Iterator[Any]:
