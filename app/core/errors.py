@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-MOST_NAMED: Final = 5  # fields in one sentence
+MOST_NAMED: Final = 10  # fields in one sentence
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,12 +65,14 @@ class EffectResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
-    """What is known of a closed session beside its walk. `explanations` say which rules were considered, and how."""
+    """What is known of a closed session beside its walk. `recipient` is the address that the customer proved, if one
+    was; `explanations` say which rules were considered, and how."""
 
     organization_id: str
     provider: str
     exit_policy: str
     customer_id: str
+    recipient: str | None
     entry: str
     flow_version_id: str
     flow_version: int
@@ -124,6 +126,7 @@ def build_record(walk: Walk, state: SessionState, closing: Closing) -> BuiltReco
         "region": {"country": country},
         "entry": closing.entry,
         "locale": world.locale,
+        "lang": world.locale,
         "billingKnown": world.is_verified,
         "manualReasons": list(state.manual_reasons),
         "discountCooldown": walk.flow.cooldowns.get(OfferKind.DISCOUNT),
@@ -165,8 +168,8 @@ def build_record(walk: Walk, state: SessionState, closing: Closing) -> BuiltReco
         "test_id": None,
         "plan_id": customer["planId"],
         "billing_interval": customer["billingInterval"],
-        "currency": customer["currency"],
-        "session_currency": total.currency if total else None,
+        "currency": (world.customer.currency if world.customer else None) or customer["currency"],
+        "session_currency": subscription.currency if subscription else None,
         "price_minor": total.minor if total else None,
         "invoice_month": renewal.strftime("%Y-%m") if renewal else None,
         "age_months": months_between(subscription.start, closing.created_at) if subscription else None,
@@ -277,7 +280,7 @@ def _customer(world: World, closing: Closing, subscription: DirectSubscription |
     known = world.customer
     return {
         "id": closing.customer_id,
-        "email": known.email if known else None,
+        "email": (known.email if known else None) or closing.recipient,
         **_plan(known, subscription, closing.created_at),
         "metadata": dict(known.metadata) if known and known.metadata else {},
         "customAttributes": {**world.mint_attributes, **world.attributes},
@@ -287,7 +290,8 @@ def _customer(world: World, closing: Closing, subscription: DirectSubscription |
 def _plan(
     customer: DirectCustomer | None, subscription: DirectSubscription | None, now: datetime
 ) -> dict[str, Any]:
-    """Amounts are in the smallest unit of `currency`, the subscription's; without billing data all is null."""
+    """Amounts are in the smallest unit of `currency`, the price's; the customer's stands in where it names none.
+    Without billing data all is null."""
     if subscription is None:
         nothing = dict.fromkeys(_PLAN_FIELDS)
         return {**nothing, "currency": customer.currency if customer else None}
@@ -307,7 +311,7 @@ def _plan(
         "planId": item.price.id,
         "planPrice": price.minor if price else None,
         "subscriptionPrice": total.minor if total else None,
-        "currency": (customer.currency if customer else None) or item.price.amount.currency,
+        "currency": item.price.amount.currency or (customer.currency if customer else None),
         "itemQuantity": item.quantity,
         "billingInterval": every.interval if every else None,
         "billingIntervalCount": every.interval_count if every else None,
@@ -330,6 +334,9 @@ def _plan(
         }
         if discount and coupon
         else None,
+        "latestDiscountExpiration": _iso(
+            max((d.end for d in subscription.discounts or () if d.end), default=None)
+        ),
     }
 
 
@@ -338,6 +345,7 @@ _PLAN_FIELDS: Final = (
     *("subscriptionPeriodStart", "subscriptionPeriodEnd", "planId", "planPrice", "subscriptionPrice"),
     *("currency", "itemQuantity", "billingInterval", "billingIntervalCount"),
     *("onTrial", "trialStart", "trialEnd", "paused", "pauseEnd", "subscriptionDiscount"),
+    "latestDiscountExpiration",
 )
 
 
@@ -419,9 +427,17 @@ def _config(offer: OfferRecord) -> dict[str, Any]:
             days = change.days if isinstance(change, TrialExtension) else None
             return {"trialExtensionConfig": {"trialExtensionDays": days}}
         case OfferKind.REDIRECT:
-            return {"redirectConfig": {"redirectUrl": shown.link.url if shown.link else None}}
+            url, _, label = _link(offer)
+            return {"redirectConfig": {"redirectUrl": url, "redirectLabel": label}}
         case _:
-            return {"contactConfig": {"url": shown.link.url if shown.link else None}}
+            url, email, label = _link(offer)
+            return {"contactConfig": {"url": url, "email": email, "label": label}}
+
+
+def _link(offer: OfferRecord) -> tuple[str | None, str | None, str | None]:
+    """Where an offer leads, and what is written there: URL, address, label."""
+    link = offer.shown.link
+    return (link.url, link.email, link.label) if link else (None, None, None)
 
 
 def _discount(change: Discount) -> dict[str, Any]:
@@ -463,8 +479,8 @@ def _accepted_offer(offer: OfferRecord) -> dict[str, Any]:
             told["newPlanPrice"] = money.minor if money else None
         case TrialExtension():
             told["trialExtensionDays"] = change.days
-        case _:
-            told["redirectUrl"] = offer.shown.link.url if offer.shown.link else None
+        case _ if offer.shown.kind is OfferKind.REDIRECT:
+            told["redirectUrl"], _, _ = _link(offer)
     return told
 
 

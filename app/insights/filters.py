@@ -29,7 +29,6 @@ MAX_VALUES: Final = 50  # of one filter
 MAX_VALUE: Final = 320
 MAX_NAME: Final = 100
 MOST_PROBLEMS: Final = 50  # that one refusal lists
-MOST_NAMED: Final = 10  # of them, in its message
 FORMATS: Final[Mapping[str, Format]] = {"json": "json", "ndjson": "ndjson", "csv": "csv"}
 MEDIA_TYPES: Final[Mapping[Format, str]] = {
     "json": "application/json",

@@ -47,7 +47,7 @@ class RecordCustomer(Shape):
     plan_id: str | None
     plan_price: int | None = Field(description="Of one unit, in the smallest unit of the currency.")
     subscription_price: int | None = Field(description="Of all items together, before discounts.")
-    currency: str | None
+    currency: str | None = Field(description="The price's; else the customer's.")
     item_quantity: int | None
     billing_interval: Interval | None
     billing_interval_count: int | None
@@ -57,6 +57,7 @@ class RecordCustomer(Shape):
     paused: bool | None
     pause_end: Moment | None
     subscription_discount: SubscriptionDiscountShape | None
+    latest_discount_expiration: Moment | None = Field(description="When the last of its discounts ends.")
     metadata: dict[str, Any] = Field(description="As the billing system has it. Needs `sessions.read_pii`.")
     custom_attributes: dict[str, Scalar] = Field(
         description="Yours, from the link and your customer data endpoint. Needs `sessions.read_pii`."
@@ -99,10 +100,15 @@ class TrialExtensionConfig(Shape):
 
 class RedirectConfig(Shape):
     redirect_url: str | None
+    redirect_label: str | None
 
 
 class ContactConfig(Shape):
+    """Without URL and address it led to the organization's own contact."""
+
     url: str | None
+    email: str | None
+    label: str | None
 
 
 class PresentedOffer(Shape):
@@ -205,6 +211,7 @@ class RecordShape(Shape):
     region: Region
     entry: Literal["link", "email", "receipt"]
     locale: str
+    lang: str = Field(description="The locale, by the name that the reference has for it.")
     billing_known: bool = Field(description="False where the billing system did not answer at the start.")
     manual_reasons: list[str] = Field(
         description="Why a person has to carry the cancellation out. What a billing system says in its own words is "

@@ -30,11 +30,22 @@ PLAIN: Final = (
     *("usedClickToCancel", "clickToCancelEnabled", "exitPolicy", "region"),
 )
 LISTS: Final = ("stepsViewed", "presentedOffers", "effects")
+# New ones go to the end: there are programs that count columns.
+MORE: Final = (
+    *("lang", "billingKnown", "manualReasons", "rules"),
+    *("discountCooldown", "discountCooldownApplied", "pauseCooldown", "pauseCooldownApplied"),
+    "erasedAt",
+)
+MORE_CUSTOMER: Final = ("latestDiscountExpiration",)
+MORE_ACCEPTED: Final = ("decisionId",)
 SESSION_COLUMNS: Final = (
     *PLAIN,
     *(f"customer.{name}" for name in CUSTOMER),
     *(f"acceptedOffer.{name}" for name in ACCEPTED),
     *LISTS,
+    *MORE,
+    *(f"customer.{name}" for name in MORE_CUSTOMER),
+    *(f"acceptedOffer.{name}" for name in MORE_ACCEPTED),
 )
 
 # A spreadsheet takes what begins so for a formula, and runs it; some take full-width marks for the plain ones.
@@ -62,6 +73,9 @@ def flat_session(told: Mapping[str, Any]) -> list[Any]:
         *(customer.get(name) for name in CUSTOMER),
         *(accepted.get(name) for name in ACCEPTED),
         *(told.get(name) for name in LISTS),
+        *(told.get(name) for name in MORE),
+        *(customer.get(name) for name in MORE_CUSTOMER),
+        *(accepted.get(name) for name in MORE_ACCEPTED),
     ]
 
 

@@ -106,6 +106,7 @@ def _build(
         provider=environment.provider,
         exit_policy=environment.exit_policy,
         customer_id=row.customer_id,
+        recipient=row.recipient,
         entry=row.entry,
         flow_version_id=row.flow_version_id,
         flow_version=number,

@@ -48,6 +48,7 @@ def built(
         provider="demo",
         exit_policy="always",
         customer_id="cus_1",
+        recipient=None,
         entry="link",
         flow_version_id="fv_1",
         flow_version=4,
@@ -191,6 +192,65 @@ def test_customer_and_plan_are_those_of_the_start() -> None:
     assert columns["invoice_month"] == "2026-12"
     for unsaid in ("Givenname", "Familyname", "555-0100", "Long Street"):
         assert unsaid not in json.dumps(told)
+
+
+def test_amounts_are_told_in_the_currency_that_they_are_in() -> None:
+    customer = parse_customer({"id": "cus_1", "currency": "USD"})
+    told, columns = built(Journey(seen=world(active(), customer=customer)))
+    assert (told["customer"]["planPrice"], told["customer"]["currency"]) == (2900, "EUR")
+    assert (columns["currency"], columns["session_currency"]) == ("USD", "EUR")
+
+
+def test_a_tiered_price_has_a_currency_all_the_same() -> None:
+    tiered = {"price": {"id": "p", "amount": {"model": "tiered", "currency": "EUR"}}}
+    told, columns = built(Journey(seen=world(active(items=[tiered]))))
+    assert (told["customer"]["subscriptionPrice"], told["customer"]["currency"]) == (None, "EUR")
+    assert (columns["price_minor"], columns["session_currency"]) == (None, "EUR")
+
+
+def test_the_last_end_of_several_discounts_is_told() -> None:
+    coupon = {
+        "id": "TEN",
+        "name": "10% off",
+        "percentOff": 10,
+        "duration": "repeating",
+        "durationInMonths": 3,
+    }
+    discounts = [
+        {"id": "di_1", "coupon": coupon, "end": "2027-01-01T00:00:00Z"},
+        {"id": "di_2", "coupon": coupon, "end": "2027-03-01T00:00:00Z"},
+    ]
+    told, _ = built(Journey(seen=world(active(discounts=discounts))))
+    assert told["customer"]["latestDiscountExpiration"] == "2027-03-01T00:00:00Z"
+    assert built(Journey())[0]["customer"]["latestDiscountExpiration"] is None
+
+
+def test_where_billing_knows_no_address_it_is_the_proven_one() -> None:
+    told, columns = built(Journey(seen=world(is_verified=False)), recipient="Ada@Example.com")
+    assert told["customer"]["email"] == "Ada@Example.com"
+    assert columns["customer_email"] == "ada@example.com"
+    known = parse_customer({"id": "cus_1", "email": "known@example.com"})
+    told, _ = built(Journey(seen=world(customer=known)), recipient="ada@example.com")
+    assert told["customer"]["email"] == "known@example.com"
+
+
+def test_where_a_contact_offer_leads_is_told_of_it_alone() -> None:
+    journey = Journey(flow(offer({**TALK, "label": "Write to us"}), CONFIRM))
+    journey.accept()
+    told, _ = built(journey)
+    (shown,) = told["presentedOffers"]
+    assert shown["contactConfig"] == {"url": None, "email": "help@example.com", "label": "Write to us"}
+    page = {"kind": "contact", "id": "page", "url": "https://example.com/help"}
+    journey = Journey(flow(offer(page), CONFIRM))
+    journey.accept()
+    told, _ = built(journey)
+    assert told["acceptedOffer"]["redirectUrl"] is None
+    journey = Journey(flow(offer({**GUIDE, "label": "Read the guide"}), CONFIRM))
+    told, _ = built(journey)
+    assert told["presentedOffers"][0]["redirectConfig"] == {
+        "redirectUrl": "https://example.com/guide",
+        "redirectLabel": "Read the guide",
+    }
 
 
 def test_the_age_counts_full_months() -> None:

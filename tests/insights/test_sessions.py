@@ -15,6 +15,7 @@ from app.accounts.service import Scope
 from app.core.session_record import NOT_MADE, REASONS
 from app.insights import api
 from app.insights.filters import FILTERS
+from app.insights.shapes import AcceptedOffer, RecordCustomer, RecordShape
 from app.insights.telling import SESSION_COLUMNS, csv_lines
 from app.sessions import settling
 from tests.insights.conftest import Reports
@@ -208,6 +209,16 @@ async def test_csv_has_the_same_values_in_columns(stocked: Reports) -> None:
         assert row["acceptedOffer.couponId"] == ((one["acceptedOffer"] or {}).get("couponId") or "")
 
 
+def test_csv_leaves_out_nothing_of_a_record() -> None:
+    names = set()
+    for name, field in RecordShape.model_fields.items():
+        spelt = field.alias or name
+        inner = {"customer": RecordCustomer, "acceptedOffer": AcceptedOffer}.get(spelt)
+        names |= {f"{spelt}.{f.alias}" for f in inner.model_fields.values()} if inner else {spelt}
+    assert set(SESSION_COLUMNS) == names
+    assert len(SESSION_COLUMNS) == len(names)
+
+
 async def test_no_cell_is_a_formula(reports: Reports) -> None:
     reports.add(1)
     row = reports.rows[0]
@@ -344,6 +355,9 @@ async def test_everything_that_is_wrong_is_named_at_once(stocked: Reports) -> No
     answer = await stocked.ask("sessions", wrong, status=422)
     assert {error["field"] for error in answer.json()["errors"]} == {"limit", "endDate", "x"}
     assert answer.json()["message"] == "Not valid: endDate, limit, x."
+    many = [(f"x{number}", "") for number in range(9)]
+    answer = await stocked.ask("sessions", many, status=422)
+    assert all(name in answer.json()["message"] for name, _ in many)
 
 
 async def test_a_filter_takes_no_more_than_fifty_values(stocked: Reports) -> None:
