@@ -8,9 +8,10 @@ from sqlmodel import Session
 
 from app.accounts import service as accounts
 from app.accounts.service import DataCaller, Scope
+from app.core.errors import FieldError, InvalidInput
 from app.insights.turns import Turns
 from app.insights.usage import UsageCounter
-from app.links.api import ApiRates, Asked
+from app.links.api import MODE_HEADER, ApiRates, Asked
 from app.web.bodies import AnyRequest
 from app.web.deps import Ports
 
@@ -40,10 +41,14 @@ class DataDesk:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> tuple[DataCaller, R]:
-        """Authenticate and read in one unit of work. Raises Unauthorized, ScopeMissing, TookTooLong, Overloaded."""
+        """Authenticate and read in one unit of work. Raises Unauthorized, InvalidInput (`x-ck-mode`), ScopeMissing,
+        TookTooLong, Overloaded."""
 
         def read(db: Session) -> tuple[DataCaller, R]:
             caller = accounts.authenticate_data(db, asked.credentials)
+            if asked.mode is not None and asked.mode.strip().lower() != caller.mode:
+                message = f"This key reads {caller.mode} data. Use a key of the other environment."
+                raise InvalidInput(fields=[FieldError(MODE_HEADER, message)])
             caller.require(scope)
             return caller, fn(db, caller, *args, **kwargs)
 

@@ -87,9 +87,9 @@ def _dimensions(given: Given) -> tuple[str, ...]:
     return names
 
 
-def aggregate(db: Session, *, app_id: str, query: AggregationQuery) -> list[dict[str, Any]]:
+def aggregate(db: Session, *, app_id: str, query: AggregationQuery, now: datetime) -> list[dict[str, Any]]:
     """The rows, in the order of time and then the largest first. Raises TooManyRows."""
-    span = _days(db, app_id, query) if query.unit else None
+    span = _days(db, app_id, query, now) if query.unit else None
     counted: dict[Key, list[int]] = {}
     if query.unit is None or span is not None:
         for key, figures in _counts(db, app_id, query, span):
@@ -133,12 +133,17 @@ def _counts(
         yield tuple(values), [int(figure) for figure in row[width:]]
 
 
-def _days(db: Session, app_id: str, query: AggregationQuery) -> tuple[date, date] | None:
-    """The first and the last day of the series: as asked for, else those that have a session."""
+def _days(db: Session, app_id: str, query: AggregationQuery, now: datetime) -> tuple[date, date] | None:
+    """The first and the last day of the series: as asked for; from a day on it goes to today, and else from the first
+    that has a session to the last one."""
     selection, zone = query.selection, query.selection.zone
     start, end = selection.start, selection.end
     if end is not None and end > LAST_END:
         raise InvalidParameters(FieldError("endDate", "Must be before the year 9999 for this breakdown."))
+    if start is not None and end is None:
+        end = now + timedelta(microseconds=1)
+        if end <= start:
+            return None
     if start is None or end is None:
         found = queries.find_span(db, app_id=app_id, selection=selection)
         if found is None:

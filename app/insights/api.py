@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from litestar import Response, Router, route
@@ -164,19 +164,21 @@ async def aggregation(
 ) -> Response[Any]:
     """How many sessions there were, by dimensions."""
     async with desk.admitted(request, ports) as asked:
-        caller, (query, rows) = await desk.read(asked, Scope.SESSIONS, _aggregate, *_asked_for(request))
+        caller, (query, rows) = await desk.read(
+            asked, Scope.SESSIONS, _aggregate, *_asked_for(request), asked.now
+        )
     await desk.usage.note(caller, "session-aggregation", rows=len(rows))
     columns = (*query.dimensions, *query.measures)
     return _answer(telling.plain_rows(rows, columns, query.format), query.format)
 
 
 def _aggregate(
-    db: Session, caller: DataCaller, pairs: Pairs, accept: str
+    db: Session, caller: DataCaller, pairs: Pairs, accept: str, now: datetime
 ) -> tuple[AggregationQuery, list[dict[str, Any]]]:
     query = read_aggregation_query(pairs, accept)
     if query.selection.asks_about("customerEmail"):
         caller.require(Scope.SESSIONS_PII)
-    return query, aggregate(db, app_id=caller.app_id, query=query)
+    return query, aggregate(db, app_id=caller.app_id, query=query, now=now)
 
 
 # --- Usage ----------------------------------------------------------------------------------------
@@ -218,17 +220,23 @@ def _usage(
         app_id=caller.app_id,
         first=query.first.isoformat(),
         last=query.last.isoformat(),
-        limit=MOST_USAGE_ROWS,
+        limit=MOST_USAGE_ROWS + 1,
     )
+    if len(found) > MOST_USAGE_ROWS:
+        message = f"This makes more than {MOST_USAGE_ROWS} rows: ask for a shorter span."
+        raise InvalidParameters(FieldError("startDate", message))
     return query, found
 
 
 def read_usage_query(pairs: Pairs, accept: str, today: date) -> UsageQuery:
     """The last thirty days unless asked otherwise. Raises InvalidParameters."""
     given = Given(pairs)
-    last = given.day("endDate") or today
+    end = given.day("endDate")
+    last = end or today
     first = given.day("startDate") or last - timedelta(days=USAGE_DAYS - 1)
-    if last < first:
+    if last < first and end is None:
+        given.refuse("startDate", "Must not be after today.")
+    elif last < first:
         given.refuse("endDate", "Must not be before startDate.")
     elif (last - first).days >= MOST_USAGE_DAYS:
         given.refuse("startDate", f"Ask for at most {MOST_USAGE_DAYS} days.")

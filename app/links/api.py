@@ -30,6 +30,7 @@ from app.web.strangers import Strangers
 PATH: Final = "/v1/cancel-sessions"
 APP_HEADER: Final = "x-ck-app"
 KEY_HEADER: Final = "x-ck-api-key"
+MODE_HEADER: Final = "x-ck-mode"
 IDEMPOTENCY_HEADER: Final = "idempotency-key"
 
 P = ParamSpec("P")
@@ -37,11 +38,12 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Who asks, as he says, and when."""
+    """Who asks, as he says, and when. `mode` is the one he takes his key to be of, if he says so."""
 
     ports: Ports
     credentials: Credentials
     now: datetime
+    mode: str | None = None
 
 
 class ApiRates:
@@ -71,7 +73,7 @@ class ApiRates:
         try:
             if writes and not is_known:
                 await ports.database.read(accounts.authenticate, credentials)
-            yield Asked(ports, credentials, now)
+            yield Asked(ports, credentials, now, headers.get(MODE_HEADER))
         except Unauthorized:
             self._strangers.note(client_ip(request, ports.settings.trusted_proxies), credentials, now)
             raise

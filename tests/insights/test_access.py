@@ -1,6 +1,7 @@
 """Who may ask: data keys alone, within their scopes, in the environment that the key belongs to."""
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
@@ -44,6 +45,14 @@ async def test_the_key_decides_between_live_and_test(reports: Reports, backends:
         found = await testing.ask("sessions", [("bounced", "true"), ("bounced", "false")], headers=headers)
         assert {one["mode"] for one in found.json()["data"]} == {"TEST"}
         assert len(found.json()["data"]) == 2
+
+
+async def test_who_takes_the_key_to_be_of_the_other_mode_is_told_so(reports: Reports) -> None:
+    for said in ("live", "LIVE"):
+        await reports.ask("sessions", headers={"x-ck-mode": said})
+    for path, said in product(("sessions", "session-aggregation", "api-usage"), ("test", "SANDBOX")):
+        answer = await reports.ask(path, status=422, headers={"x-ck-mode": said})
+        assert answer.json()["message"].startswith("x-ck-mode: This key reads live data.")
 
 
 async def test_another_organization_is_not_let_in(reports: Reports, clock: FakeClock) -> None:

@@ -14,6 +14,7 @@ import pytest
 from app.insights.aggregation import MAX_ROWS
 from app.insights.dimensions import DIMENSIONS
 from tests.insights.conftest import Reports
+from tests.support.clock import FakeClock
 
 ZONES = ("Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "Asia/Kathmandu")
 Row = dict[str, Any]
@@ -119,6 +120,22 @@ async def test_without_dates_the_series_goes_from_the_first_session_to_the_last(
     found = await stocked.counts(("breakdown", "day"))
     assert (found[0]["day"], found[-1]["day"]) == (min(dates).isoformat(), max(dates).isoformat())
     assert len(found) == (max(dates) - min(dates)).days + 1
+
+
+async def test_from_a_day_on_the_series_goes_to_today(stocked: Reports, clock: FakeClock) -> None:
+    """Who asks for the last days wants to see the ones on which nothing happened."""
+    today = clock.now().date()
+    since = ("startDate", (today - timedelta(days=6)).isoformat())
+    found = await stocked.counts(("breakdown", "day"), since, ("planId", "no-such-plan"))
+    assert found == [
+        {"day": (today - timedelta(days=back)).isoformat(), "count": 0} for back in range(6, -1, -1)
+    ]
+    clock.set(datetime(2026, 11, 20, 23, 30, tzinfo=UTC))
+    found = await stocked.counts(
+        ("breakdown", "day"), ("startDate", "2026-11-20"), ("timeZone", "Europe/Berlin")
+    )
+    assert [row["day"] for row in found] == ["2026-11-20", "2026-11-21"]
+    assert await stocked.counts(("breakdown", "day"), ("startDate", "2026-11-22")) == []
 
 
 async def test_no_session_at_all_is_no_series(reports: Reports) -> None:

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine, event
 from sqlmodel import select
 
 from app.accounts.service import Scope
 from app.db.database import Database
 from app.db.tables.records import ApiUsage
-from app.insights import queries
+from app.insights import api, queries
 from tests.insights.conftest import EVERYTHING, Reports, new_key
 from tests.support.backend import serving
 from tests.support.clock import FakeClock
@@ -104,10 +105,24 @@ async def test_days_are_asked_for_and_bounded(reports: Reports, clock: FakeClock
         ([("startDate", "2020-01-01"), ("endDate", "2026-01-01")], "startDate"),
         ([("startDate", "2026-02-01"), ("endDate", "2026-01-01")], "endDate"),
         ([("startDate", "soon")], "startDate"),
+        ([("startDate", "2100-01-01")], "startDate"),
         ([("customerId", "x")], "customerId"),
     ):
         answer = await reports.ask("api-usage", params, status=422)
         assert [error["field"] for error in answer.json()["errors"]] == [named]
+
+
+async def test_no_day_is_left_out_in_silence(
+    reports: Reports, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "MOST_USAGE_ROWS", 2)
+    for path in ("sessions", "session-aggregation"):
+        await reports.ask(path)
+        clock.advance(minutes=2)  # so that it is written down
+    assert len(await usage(reports)) == 2
+    answer = await reports.ask("api-usage", status=422)  # the question before is counted too
+    (error,) = answer.json()["errors"]
+    assert (error["field"], "shorter span" in error["message"]) == ("startDate", True)
 
 
 async def test_it_says_nothing_of_other_environments(reports: Reports) -> None:

@@ -3,6 +3,7 @@ large as the rest of the program."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Annotated, Any, Concatenate, Final, ParamSpec, cast
 
 from litestar import Request as WebRequest
@@ -74,6 +75,9 @@ class Desk:
         self._fixed = fixed
         self._turns = Turns()
 
+    def now(self) -> datetime:
+        return self._ports.clock.now()
+
     async def answer(
         self,
         context: Context[Any, Any],
@@ -93,7 +97,7 @@ class Desk:
             caller, answer = await self._turns.read(self._ports.database, read)
         except AppError as error:
             raise ToolError(_told(error.fields) or str(error)) from None
-        if caller.is_use_news(now := self._ports.clock.now()):
+        if caller.is_use_news(now := self.now()):
             await self._ports.database.write(accounts.note_use, caller, now=now)
         await self._usage.note(caller, f"mcp/{name}", rows=_rows_in(answer))
         return answer
@@ -186,6 +190,7 @@ def build(desk: Desk) -> MCPServer[Any]:
             end_date=end_date,
             time_zone=time_zone,
             sums_prices=sums_prices,
+            now=desk.now(),
         )
 
     @server.tool(annotations=READS)

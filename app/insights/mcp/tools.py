@@ -1,6 +1,7 @@
 """What each tool answers, as units of work with who asks as their first argument. Knows no protocol."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from sqlmodel import Session
@@ -84,6 +85,7 @@ def aggregate_sessions(
     end_date: str | None,
     time_zone: str | None,
     sums_prices: bool,
+    now: datetime,
 ) -> dict[str, Any]:
     """Counts by dimensions. Raises InvalidParameters, also for more rows than are told; ScopeMissing."""
     caller.require(Scope.SESSIONS)
@@ -97,7 +99,7 @@ def aggregate_sessions(
     query = read_aggregation_query(_pairs(filters, asked))
     if query.selection.asks_about("customerEmail"):
         caller.require(Scope.SESSIONS_PII)
-    rows = aggregate(db, app_id=caller.app_id, query=query)
+    rows = aggregate(db, app_id=caller.app_id, query=query, now=now)
     if len(rows) > MOST_ROWS:
         message = f"This makes {len(rows)} rows, and {MOST_ROWS} are told: ask for less, or a shorter span."
         raise InvalidParameters(FieldError("breakdown", message))
