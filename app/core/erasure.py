@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from app.core.calendar import iso
+from app.core.request_reasons import own_reasons
 from app.core.state import SessionState
 
 # The customer's id where a row has to have one. No customer has it: links, billing systems and the customer data
@@ -22,6 +23,7 @@ _PICKED: Final = frozenset({"surveyId", "surveyChoiceId", "surveyChoiceValue"})
 _PLAN: Final = frozenset(
     {"planId", "planPrice", "currency", "billingInterval", "billingIntervalCount", "onTrial"}
 )
+_FREE: Final = frozenset({"metadata", "customAttributes"})  # objects, of whatever the merchant has
 _OFFER: Final = frozenset(
     {"guid", "decisionId", "placement", "offerType", "status", "accepted", "surveyOffer"}
     | {"presentedAt", "acceptedAt", "declinedAt"}
@@ -34,7 +36,11 @@ _EFFECT: Final = frozenset({"id", "type", "status", "decisionId", "requestedAt",
 
 
 def erased_state(stored: Mapping[str, Any], *, keeps_reason: bool) -> dict[str, Any]:
-    """The state of a finished walk without what was said, shown and asked for. Readable as any other."""
+    """The state of a finished walk without what was said, shown and asked for. Readable as any other.
+
+    That a person was needed stays, and why where that is a reason of ours: a refusal is told in the billing system's
+    words, and these may name anybody.
+    """
     state = SessionState.model_validate(stored)
     answers = {
         step: answer.model_copy(update={"follow_up": None, "text": None})
@@ -49,6 +55,7 @@ def erased_state(stored: Mapping[str, Any], *, keeps_reason: bool) -> dict[str, 
             "withdrawn": (),
             "trouble": None,
             "subscription_id": None,
+            "manual_reasons": own_reasons(state.manual_reasons),
             "views": (),
         }
     )
@@ -68,7 +75,8 @@ def erased_record(told: Mapping[str, Any], *, keeps_reason: bool, now: datetime)
         "region": {"country": None},
         "manualReasons": [],
         "customer": {
-            name: value if name in _PLAN else _emptied(value) for name, value in told["customer"].items()
+            name: value if name in _PLAN else ({} if name in _FREE else None)
+            for name, value in told["customer"].items()
         },
         "presentedOffers": [_only(offer, _OFFER) for offer in told["presentedOffers"]],
         "acceptedOffer": _only(accepted, _TAKEN) if accepted else None,
@@ -86,10 +94,6 @@ def erased_columns(*, keeps_reason: bool) -> dict[str, Any]:
     """What the columns beside the record are set to."""
     said = {} if keeps_reason else {"reason_id": None, "response": None}
     return {"customer_id": None, "customer_email": None, **said}
-
-
-def _emptied(value: Any) -> Any:
-    return {} if isinstance(value, dict) else None
 
 
 def _only(offer: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:

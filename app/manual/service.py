@@ -17,6 +17,7 @@ from app.core.errors import FieldError, InvalidInput, NotFound, TooManyRequests
 from app.core.events import unverified_request
 from app.core.fields import is_clean
 from app.core.receipt import Frame, of_unverified_request
+from app.core.request_reasons import EMAIL_NOT_VERIFIED
 from app.core.summary import reference_of
 from app.db import outbox
 from app.db.base import new_id
@@ -31,7 +32,7 @@ from app.webhooks import service as webhooks
 
 JOB: Final = "manual_notice"
 MAX_NOTE: Final = 2_000
-NOT_VERIFIED: Final = "email_not_verified"  # the reason of each request whose address nobody has proven
+NOT_VERIFIED: Final = EMAIL_NOT_VERIFIED
 SAME_WITHIN: Final = timedelta(minutes=10)
 
 

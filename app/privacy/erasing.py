@@ -15,6 +15,7 @@ from sqlmodel import Session, col, select
 
 from app.core.erasure import NOBODY, erased_columns, erased_record, erased_state
 from app.core.events import EventType, ending_event
+from app.core.request_reasons import own_reasons
 from app.core.state import Outcome, Phase, SessionState
 from app.core.world import Walk
 from app.db.tables.effects import Effect
@@ -116,6 +117,7 @@ def erase_request(db: Session, request: CancellationRequest, measure: Measure) -
         counts += delete_events(db, [event.id for event in finding.events_of_request(db, request)])
     request.customer_id = request.subscription_id = None
     request.address = request.address_key = request.note = None
+    request.reasons = list(own_reasons(request.reasons))
     request.closed_at = request.closed_at or measure.now
     db.flush()
     _drop_jobs(db, [request.id])

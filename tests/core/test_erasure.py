@@ -9,10 +9,12 @@ from pydantic import ValidationError
 
 from app.connections.customer_data import read_answer
 from app.core.direct import DirectCustomer, parse_customer
+from app.core.eligibility import ManualReason
 from app.core.email_address import address_key
 from app.core.erasure import NOBODY, erased_columns, erased_record, erased_state
 from app.core.errors import InvalidInput
-from app.core.session_record import redact
+from app.core.request_reasons import EMAIL_NOT_VERIFIED, OWN_REASONS, own_reasons
+from app.core.session_record import NOT_MADE, redact
 from app.core.state import SessionState
 from app.insights.mcp.story import story, summary
 from app.links.forms import read_order
@@ -26,6 +28,7 @@ STATE = {
     "subscription_id": "sub_1",
     "answers": {"why": ANSWER, "more": {"text": "mine too", "at": "2026-11-21T09:01:00Z"}},
     "used_exit": True,
+    "manual_reasons": ["unpaid", "ada@example.com owes: mine", "email_not_verified"],
 }
 TOLD = {
     "_id": "cs_1",
@@ -43,7 +46,7 @@ TOLD = {
     "followupResponse": "mine alone",
     "feedback": "also mine",
     "region": {"country": "DE"},
-    "manualReasons": [],
+    "manualReasons": ["mine to owe"],
     "usedClickToCancel": True,
     "customer": {
         "id": "cus_1",
@@ -66,7 +69,9 @@ TOLD = {
         }
     ],
     "acceptedOffer": None,
-    "effects": [{"id": "eff_1", "type": "cancel", "status": "applied", "reference": "mine", "reason": None}],
+    "effects": [
+        {"id": "eff_1", "type": "cancel", "status": "applied", "reference": "mine", "reason": "mine"}
+    ],
     "rules": [{"at": "why", "verdict": "yes"}],
 }
 
@@ -79,6 +84,29 @@ def test_a_state_without_its_customer_is_still_a_state(keeps_reason: bool) -> No
     assert "mine" not in json.dumps(left)
     assert "sub_1" not in json.dumps(left)
     assert [answer.reason for answer in state.answers.values()] == (["price"] if keeps_reason else [])
+
+
+@pytest.mark.parametrize("keeps_reason", [False, True])
+def test_that_a_person_was_needed_stays_in_words_of_ours(keeps_reason: bool) -> None:
+    left = erased_state(STATE, keeps_reason=keeps_reason)
+    assert left["manual_reasons"] == ["unpaid", NOT_MADE, EMAIL_NOT_VERIFIED]
+    assert erased_state(left, keeps_reason=keeps_reason) == left
+    assert erased_state({**STATE, "manual_reasons": []}, keeps_reason=keeps_reason)["manual_reasons"] == []
+
+
+@given(st.lists(st.sampled_from(sorted(OWN_REASONS)) | st.text()))
+def test_reasons_of_ours_stay_in_their_places_and_nothing_else_does(reasons: list[str]) -> None:
+    left = own_reasons(reasons)
+    assert len(left) == len(reasons)
+    assert OWN_REASONS.issuperset(left)
+    assert all(kept in (given, NOT_MADE) for kept, given in zip(left, reasons, strict=True))
+    assert own_reasons(left) == left
+
+
+def test_every_reason_that_a_cancellation_can_be_left_to_a_person_for_is_ours() -> None:
+    said_by_us = ("subscription_unclear", "subscription_not_found", "withdrawn", "provider_unavailable")
+    ours = (*map(str, ManualReason), *said_by_us, "not_verified", "email_not_verified", "not_made")
+    assert own_reasons(ours) == ours
 
 
 @pytest.mark.parametrize("keeps_reason", [False, True])

@@ -20,6 +20,7 @@ from app.privacy import service
 from app.privacy.service import PrivacyPorts
 from app.setup import webhooks as endpoints
 from app.webhooks.kinds import Format, SigningScheme
+from demo.billing.actions import ACTIONS, Refused
 from tests.support import desk as desks
 from tests.support.clock import FakeClock
 from tests.support.codes import Mailbox, code_for
@@ -82,6 +83,17 @@ class Bureau:
         page = await press(visitor, page, "confirm")
         assert not is_done or page.h1 == "Your subscription is canceled"
         return page
+
+    async def cancel_in_vain(self, visitor: Visitor, customer: str, words: str, refusal: str) -> None:
+        """Say `words`, cancel, and have billing refuse it in the words of `refusal`: it is left to a person."""
+
+        def refuse(*_: object) -> None:
+            raise Refused("debt", refusal)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setitem(ACTIONS, "cancel", (refuse, ACTIONS["cancel"][1]))
+            await self.walk_and_cancel(visitor, customer, words, is_done=False)
+        assert refusal in dump(self.database)
 
     async def request(self, visitor: Visitor, email: str, words: str) -> Page:
         """Leave a request without proof."""

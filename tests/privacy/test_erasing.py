@@ -11,8 +11,10 @@ from sqlmodel import Session, select
 
 from app.adapters.vault import Vault
 from app.core.errors import InvalidInput
+from app.core.session_record import NOT_MADE
 from app.db.outbox import Job
 from app.db.tables.mail import Mail
+from app.db.tables.manual import CancellationRequest
 from app.db.tables.outbox import OutboxJob
 from app.db.tables.privacy import Erasure
 from app.db.tables.receipts import Receipt
@@ -36,12 +38,20 @@ BENS = (BEN, "cus_ben", "sub_ben_pro", BENS_WORDS)
 CHENS = (CHEN, "cus_chen", "sub_chen_pro", CHENS_WORDS)
 
 
+def owing(email: str, words: str) -> str:
+    """What a billing system says when it refuses."""
+    return f"Customer {email} ({words}) still owes invoice 7."
+
+
 async def two_customers_leave(bureau: Bureau) -> None:
-    """Both cancel by a link, by mail, and leave a request; everything is mailed and told, and answered with an echo."""
+    """Both cancel by a link, at first in vain, by mail, and leave a request; everything is mailed and told, and
+    answered with an echo."""
     bureau.listen()
     for customer, email, words in (("cus_ben", BEN, BENS_WORDS), ("cus_chen", CHEN, CHENS_WORDS)):
         async with bureau.desk.browser() as client:
             visitor = Visitor(client)
+            await bureau.cancel_in_vain(visitor, customer, words, owing(email, words))
+            await bureau.work()
             await bureau.walk_and_cancel(visitor, customer, words)
             await bureau.work()
             await bureau.request(visitor, email, words)
@@ -83,11 +93,24 @@ async def test_how_many_there_were_and_how_they_ended_stays(bureau: Bureau) -> N
     for name in ("outcome", "save_type", "plan_id", "is_canceled", "created_at"):
         for session_id, record in counted.items():
             assert getattr(records[session_id], name) == getattr(record, name)
-    assert proof.counts["sessions"] == 2
-    assert proof.counts["changes"] == 1
-    assert proof.counts["requests"] == 1
+    assert proof.counts["sessions"] == 3
+    assert proof.counts["changes"] == 2
+    assert proof.counts["requests"] == 2
     assert proof.counts["verifications"] == 1
     assert {"events", "deliveries", "mails", "receipts", "links"} <= set(proof.counts)
+
+
+async def test_that_a_person_was_needed_stays_and_not_in_the_words_of_billing(bureau: Bureau) -> None:
+    await bureau.cancel_in_vain(bureau.desk.visitor, "cus_ben", BENS_WORDS, owing(BEN, BENS_WORDS))
+    (request,) = bureau.desk.all(CancellationRequest)
+    assert request.reasons == [owing(BEN, BENS_WORDS)]
+    proof = await bureau.erase(BEN)
+    assert proof.finished_at is not None
+    (request,) = bureau.desk.all(CancellationRequest)
+    row = bureau.desk.session()
+    assert (row.outcome, row.state["manual_reasons"]) == ("manual_cancellation_requested", [NOT_MADE])
+    assert (request.reasons, request.closed_at is not None) == ([NOT_MADE], True)
+    assert not any(trace in dump(bureau.database) for trace in BENS)
 
 
 async def test_the_file_holds_no_trace_either_once_it_was_vacuumed(bureau: Bureau) -> None:

@@ -9,6 +9,7 @@ from sqlmodel import Session
 
 from app.core.erasure import NOBODY
 from app.core.facts import History
+from app.core.session_record import NOT_MADE
 from app.core.state import SessionState
 from app.core.webhook_ladder import LADDER_S, next_try
 from app.db import outbox
@@ -132,6 +133,26 @@ async def test_what_nobody_has_dealt_with_waits(bureau: Bureau) -> None:
     await sweep(bureau)
     (row,) = bureau.desk.all(CancellationRequest)
     assert (row.address, row.note) == (None, None)
+    assert traces(bureau) == []
+
+
+async def test_a_refusal_in_the_words_of_billing_goes_and_that_a_person_was_needed_stays(
+    bureau: Bureau,
+) -> None:
+    bureau.desk.merchant.change(retention_days=7)
+    refusal = f"Customer {BEN} ({WORDS}) still owes invoice 7."
+    await bureau.cancel_in_vain(bureau.desk.visitor, "cus_ben", WORDS, refusal)
+    await bureau.work()
+    (row,) = bureau.desk.all(CancellationRequest)
+    bureau.database.write_sync(
+        manual.close, app_id=row.app_id, request_id=row.id, now=bureau.desk.clock.now()
+    )
+    bureau.desk.clock.advance(days=8)
+    await sweep(bureau)
+    (row,) = bureau.desk.all(CancellationRequest)
+    session = bureau.desk.session()
+    assert (row.reasons, session.state["manual_reasons"]) == ([NOT_MADE], [NOT_MADE])
+    assert session.outcome == "manual_cancellation_requested"
     assert traces(bureau) == []
 
 
