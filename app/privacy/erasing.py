@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 from sqlmodel import Session, col, select
 
+from app.connections.health import SILENCE
 from app.core.erasure import NOBODY, erased_columns, erased_record, erased_state
 from app.core.events import EventType, ending_event
 from app.core.request_reasons import own_reasons
 from app.core.state import Outcome, Phase, SessionState
 from app.core.world import Walk
+from app.db.tables.connections import Connection
 from app.db.tables.effects import Effect
 from app.db.tables.events import EventRow
 from app.db.tables.links import CancelLink, IdempotencyRecord
@@ -162,6 +164,19 @@ def delete_events(db: Session, event_ids: Sequence[str]) -> Counts:
         counts += _counted("deliveries", _delete(db, WebhookDelivery, col(WebhookDelivery.id), deliveries))
         counts += _counted("events", _delete(db, EventRow, col(EventRow.id), some))
     return counts
+
+
+def forget_failures(db: Session, app_ids: Collection[str]) -> None:
+    """Drop what billing systems said when they last failed: it may be about anybody, and nobody can tell about whom.
+
+    When that was, and how often, stays; so does SILENCE, which is said by us, and read.
+    """
+    said = update(Connection).where(
+        col(Connection.app_id).in_(app_ids),
+        col(Connection.last_error).is_not(None),
+        col(Connection.last_error) != SILENCE,
+    )
+    db.connection().execute(said.values(last_error=None))
 
 
 def _count_session(db: Session, row: CancelSession, now: datetime) -> None:

@@ -13,8 +13,10 @@ from sqlalchemy import ColumnElement, literal_column, or_
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
+from app.connections.health import SILENCE
 from app.core.calendar import parse_moment
 from app.db.tables.accounts import Environment
+from app.db.tables.connections import Connection
 from app.db.tables.effects import Effect
 from app.db.tables.events import EventRow
 from app.db.tables.links import CancelLink
@@ -68,6 +70,20 @@ def list_keeping(db: Session) -> list[str]:
     """App IDs of the environments that forget."""
     keeping = select(Environment.app_id).where(Environment.retention_days > 0)
     return list(db.exec(keeping.order_by(col(Environment.app_id))))
+
+
+def list_failed(db: Session, now: datetime) -> list[str]:
+    """App IDs of the environments whose billing system last failed too long ago for what it said then to be kept."""
+    said = (
+        select(Environment.app_id, Environment.retention_days, Connection.last_failed_at)
+        .join(Connection, col(Connection.app_id) == Environment.app_id)
+        .where(
+            Environment.retention_days > 0,
+            col(Connection.last_error).is_not(None),
+            col(Connection.last_error) != SILENCE,
+        )
+    )
+    return [app_id for app_id, days, at in db.exec(said) if at is None or at <= now - timedelta(days=days)]
 
 
 def cut_of(db: Session, app_id: str, now: datetime) -> datetime | None:

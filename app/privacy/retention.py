@@ -69,6 +69,8 @@ async def sweep(database: Database, clock: Clock, rota: Rota | None = None) -> b
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + LONGEST_S
     if not rota.walks:
+        if failed := await database.read(overdue.list_failed, clock.now()):
+            await database.write(erasing.forget_failures, failed)
         rota.walks.extend(_Walk(app_id) for app_id in await database.read(overdue.list_keeping))
     while rota.walks:
         # Taken off first: if this one fails, the next sweep begins with the others.

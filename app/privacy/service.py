@@ -189,6 +189,7 @@ def _bite(db: Session, vault: Vault, erasure_id: str, now: datetime) -> bool | N
         return True
     if waiting:
         return False
+    erasing.forget_failures(db, whose.app_ids)
     erasure.finished_at, erasure.address_encrypted = now, None
     return None
 

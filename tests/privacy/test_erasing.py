@@ -10,9 +10,12 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, select
 
 from app.adapters.vault import Vault
+from app.connections import health
+from app.connections.health import Failure
 from app.core.errors import InvalidInput
 from app.core.session_record import NOT_MADE
 from app.db.outbox import Job
+from app.db.tables.connections import Connection
 from app.db.tables.mail import Mail
 from app.db.tables.manual import CancellationRequest
 from app.db.tables.outbox import OutboxJob
@@ -111,6 +114,24 @@ async def test_that_a_person_was_needed_stays_and_not_in_the_words_of_billing(bu
     assert (row.outcome, row.state["manual_reasons"]) == ("manual_cancellation_requested", [NOT_MADE])
     assert (request.reasons, request.closed_at is not None) == ([NOT_MADE], True)
     assert not any(trace in dump(bureau.database) for trace in BENS)
+
+
+async def test_what_billing_said_when_it_failed_goes_too_and_that_it_did_stays(bureau: Bureau) -> None:
+    app_id, vault = bureau.desk.merchant.app_id, bureau.desk.ports.vault
+    for said, left in ((owing(BEN, BENS_WORDS), None), (health.SILENCE, health.SILENCE)):
+        bureau.database.write_sync(
+            health.note_failure,
+            vault,
+            app_id=app_id,
+            failure=Failure(said),
+            claim=None,
+            now=bureau.desk.clock.now(),
+        )
+        assert said in dump(bureau.database)
+        await bureau.erase(BEN)
+        (connection,) = bureau.desk.all(Connection)
+        assert (connection.last_error, connection.last_failed_at) == (left, bureau.desk.clock.now())
+    assert connection.failures == 2
 
 
 async def test_the_file_holds_no_trace_either_once_it_was_vacuumed(bureau: Bureau) -> None:

@@ -7,12 +7,15 @@ import pytest
 from sqlalchemy import Executable, delete, update
 from sqlmodel import Session
 
+from app.connections import health
+from app.connections.health import Failure
 from app.core.erasure import NOBODY
 from app.core.facts import History
 from app.core.session_record import NOT_MADE
 from app.core.state import SessionState
 from app.core.webhook_ladder import LADDER_S, next_try
 from app.db import outbox
+from app.db.tables.connections import Connection
 from app.db.tables.effects import Effect
 from app.db.tables.links import CancelLink
 from app.db.tables.mail import Mail
@@ -154,6 +157,28 @@ async def test_a_refusal_in_the_words_of_billing_goes_and_that_a_person_was_need
     assert (row.reasons, session.state["manual_reasons"]) == ([NOT_MADE], [NOT_MADE])
     assert session.outcome == "manual_cancellation_requested"
     assert traces(bureau) == []
+
+
+@pytest.mark.parametrize(("said", "left"), [(f"{BEN} is unknown.", None), (health.SILENCE, health.SILENCE)])
+async def test_what_billing_said_when_it_failed_goes_in_its_time(
+    bureau: Bureau, said: str, left: str | None
+) -> None:
+    bureau.desk.merchant.change(retention_days=7)
+    bureau.database.write_sync(
+        health.note_failure,
+        bureau.desk.ports.vault,
+        app_id=bureau.desk.merchant.app_id,
+        failure=Failure(said),
+        claim=None,
+        now=bureau.desk.clock.now(),
+    )
+    bureau.desk.clock.advance(days=6)
+    await sweep(bureau)
+    assert [row.last_error for row in bureau.desk.all(Connection)] == [said]
+    bureau.desk.clock.advance(days=1)
+    await sweep(bureau)
+    (row,) = bureau.desk.all(Connection)
+    assert (row.last_error, row.failures, row.last_failed_at) == (left, 1, START)
 
 
 @pytest.mark.parametrize("what", ["request", "change", "reminder"])
