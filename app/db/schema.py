@@ -7,7 +7,7 @@ from sqlalchemy import NullPool, create_engine, inspect, text
 
 from app.db.engines import is_sqlite, parse_url
 
-HEAD = "0008"
+HEAD = "0009"
 
 
 def current_revision(url: str) -> str | None:
