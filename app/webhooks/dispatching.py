@@ -59,7 +59,7 @@ class Dispatcher:
         self._runners: dict[str, asyncio.Task[None]] = {}
         self._held: dict[str, Owed] = {}
         self._wake = asyncio.Event()
-        self._is_stopping = False
+        self._stopping = asyncio.Event()
 
     async def run(self) -> None:
         """Deliver until `stop()`; then let what is on its way arrive, and give back what does not."""
@@ -67,7 +67,7 @@ class Dispatcher:
         forget = self._ports.database.listen(service.TOPIC, lambda: _set_from_thread(loop, self._wake))
         heart = asyncio.create_task(self._beat())
         try:
-            while not self._is_stopping:
+            while not self._stopping.is_set():
                 self._wake.clear()
                 await self._start_runners()
                 with suppress(TimeoutError):
@@ -80,7 +80,7 @@ class Dispatcher:
             await asyncio.wait([heart])
 
     def stop(self) -> None:
-        self._is_stopping = True
+        self._stopping.set()
         self._wake.set()
 
     async def drain(self, now: datetime | None = None) -> int:
@@ -118,13 +118,22 @@ class Dispatcher:
             if is_failing:
                 async with self._failing:
                     await self._deliver_some(endpoint_id, 1, self._ports.clock.now())
-                await asyncio.sleep(self._poll_s)  # whoever refuses at once is not hammered
+                await self._pause()  # whoever refuses at once is not hammered
                 return
-            while not self._is_stopping and await self._deliver_patiently(endpoint_id):
+            while not self._stopping.is_set() and await self._deliver_patiently(endpoint_id):
                 pass
         except Exception:
             # What was in hand is tried again when its lease runs out.
             _log.exception("webhooks.delivery_failed", endpoint=endpoint_id)
+            await (
+                self._pause()
+            )  # nor is a database that takes nothing down: its end would start the next one at once
+
+    async def _pause(self) -> None:
+        """As long as from one look to the next, unless it stops."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._poll_s):
+                await self._stopping.wait()
 
     async def _deliver_patiently(self, endpoint_id: str) -> bool:
         """Whether there may be more. Who takes long keeps none of the places that others need."""

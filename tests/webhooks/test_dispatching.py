@@ -1,16 +1,17 @@
 """Several endpoints at once: who hangs holds up nobody else, who fails is not hammered, and nothing is done twice."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
 from app.db.base import new_id
-from app.db.database import Database
+from app.db.database import Database, Overloaded
 from app.db.tables.webhooks import WebhookEndpoint
 from app.webhooks import queries, service
 from app.webhooks.dispatching import AT_ONCE, HEALTHY_AT_ONCE, Dispatcher
@@ -120,6 +121,67 @@ async def test_two_processes_share_the_work(post: Post, receiver: Receiver, data
                 post.emit()
             await has_arrived(receiver, 40)
     assert sorted(receiver.ids) == sorted(one.event_id for one in post.deliveries())
+
+
+class ReadOnly(Database):
+    """Takes nothing down while `is_full`. Counts looks, and what was to be taken down."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.is_full = True
+        self.looks = self.refused = 0
+        self._counted = asyncio.Condition()
+
+    async def read(self, fn: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        async with self._counted:
+            self.looks += 1
+            self._counted.notify_all()
+        return await super().read(fn, *args, **named)
+
+    async def write(self, fn: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        if not self.is_full:
+            return await super().write(fn, *args, **named)
+        async with self._counted:
+            self.refused += 1
+            self._counted.notify_all()
+        raise Overloaded
+
+    async def have_been(self, *, looks: int = 0, refused: int = 0) -> None:
+        async with asyncio.timeout(SOON_S), self._counted:
+            await self._counted.wait_for(lambda: self.looks >= looks and self.refused >= refused)
+
+
+async def test_a_database_that_takes_nothing_down_is_left_alone_from_one_look_to_the_next(
+    post: Post, receiver: Receiver, database_url: str
+) -> None:
+    post.add(receiver.url)
+    post.emit()
+    with ReadOnly(database_url) as database:
+        full = Post(replace(post.merchant, database=database), post.http)
+        dispatcher = Dispatcher(full.ports, poll_s=3600)
+        task = asyncio.create_task(dispatcher.run())
+        await database.have_been(refused=1)
+        for looks in range(database.looks + 1, database.looks + 5):
+            full.emit()  # which wakes it
+            await database.have_been(looks=looks)
+        assert database.refused == 1
+        dispatcher.stop()
+        async with asyncio.timeout(SOON_S):  # it stops at once, whatever it waits for
+            await task
+        assert database.refused == 1
+
+
+async def test_what_could_not_be_taken_down_goes_out_once_it_can(
+    post: Post, receiver: Receiver, database_url: str
+) -> None:
+    post.add(receiver.url)
+    post.emit()
+    with ReadOnly(database_url) as database:
+        async with working(Post(replace(post.merchant, database=database), post.http)):
+            await database.have_been(refused=2)
+            database.is_full = False
+            await has_arrived(receiver, 1)
+    assert post.delivery().status == "delivered"
 
 
 async def test_what_a_stopping_process_cannot_finish_is_given_back(post: Post, receiver: Receiver) -> None:
