@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,10 +20,13 @@ from app.webhooks.queries import Owed
 from app.webhooks.sending import Tried
 from app.webhooks.writing import Writer
 
-AT_ONCE: Final = 4  # to one endpoint that takes what it is sent
-HEALTHY_AT_ONCE: Final = 32  # endpoints, besides those that have been waited for for longer than `PATIENCE_S`
-FAILING_AT_ONCE: Final = 16  # endpoints; each gets one message at a time
-PATIENCE_S: Final = 2.0
+AT_ONCE: Final = 4  # to one endpoint that has just taken a message promptly
+PATIENCE_S: Final = 2.0  # who answers in less is prompt
+# Calls under way. Together they are 120 of the 200 that a process may have (adapters/http.py), where whoever waits
+# loses its own time by it: changes at billing systems and customers' data find room there, whatever endpoints do.
+PROMPT_AT_ONCE: Final = 80
+SLOW_AT_ONCE: Final = 24
+FAILING_AT_ONCE: Final = 16
 POLL_S: Final = 1.0
 GRACE_S: Final = 10.0
 MOST_ROUNDS: Final = 1000
@@ -44,17 +48,31 @@ class Dispatcher:
     """Runs beside the worker, as one of its companions.
 
     A look at the database tells which endpoints something is due to; each gets a runner, unless it has one. A runner
-    takes a few deliveries, sends them side by side, writes down what came of them, and goes on until nothing is due.
-    Endpoints that have been failing share a few places of their own, and get one message a second at most, until one is
-    taken.
+    waits for a place, takes a few deliveries, sends them, writes down what came of them, and goes on until nothing is
+    due. Every call has a place, and nothing is claimed before there is one: what waits keeps all its time, and has no
+    lease that could run out.
+
+    Whoever hangs keeps one place and not four, for the first message goes out alone. Endpoints that were slow the last
+    time share a few places of their own, and those that have been failing some others; these get one message a second
+    at most. Both get one at a time, until one is taken promptly.
     """
 
-    def __init__(self, ports: WebhookPorts, *, poll_s: float = POLL_S, grace_s: float = GRACE_S) -> None:
+    def __init__(
+        self,
+        ports: WebhookPorts,
+        *,
+        poll_s: float = POLL_S,
+        grace_s: float = GRACE_S,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._ports = ports
         self._poll_s = poll_s
         self._grace_s = grace_s
-        self._healthy = asyncio.Semaphore(HEALTHY_AT_ONCE)
+        self._patience_s = patience_s
+        self._prompt = asyncio.Semaphore(PROMPT_AT_ONCE)
+        self._slow = asyncio.Semaphore(SLOW_AT_ONCE)
         self._failing = asyncio.Semaphore(FAILING_AT_ONCE)
+        self._slow_ones: set[str] = set()  # endpoints, by what this process has seen of them
         self._writer = Writer(ports.database)
         self._runners: dict[str, asyncio.Task[None]] = {}
         self._held: dict[str, Owed] = {}
@@ -90,9 +108,9 @@ class Dispatcher:
             at = now or self._ports.clock.now()
             due = await self._ports.database.read(queries.list_due, now=at)
             tried = [await self._deliver_some(endpoint_id, AT_ONCE, at) for endpoint_id, _ in due]
-            if not sum(tried):
+            if not any(tried):
                 return count
-            count += sum(tried)
+            count += sum(map(len, tried))
         raise RuntimeError("deliveries become due as fast as they are made")
 
     async def _start_runners(self) -> None:
@@ -117,11 +135,13 @@ class Dispatcher:
         try:
             if is_failing:
                 async with self._failing:
-                    await self._deliver_some(endpoint_id, 1, self._ports.clock.now())
+                    await self._deliver_some(endpoint_id, 1)
                 await self._pause()  # whoever refuses at once is not hammered
-                return
-            while not self._stopping.is_set() and await self._deliver_patiently(endpoint_id):
-                pass
+            elif endpoint_id in self._slow_ones:
+                async with self._slow:
+                    await self._deliver_some(endpoint_id, 1)
+            else:
+                await self._deliver_while_prompt(endpoint_id)
         except Exception:
             # What was in hand is tried again when its lease runs out.
             _log.exception("webhooks.delivery_failed", endpoint=endpoint_id)
@@ -135,58 +155,90 @@ class Dispatcher:
             async with asyncio.timeout(self._poll_s):
                 await self._stopping.wait()
 
-    async def _deliver_patiently(self, endpoint_id: str) -> bool:
-        """Whether there may be more. Who takes long keeps none of the places that others need."""
-        await self._healthy.acquire()
-        batch = asyncio.create_task(self._deliver_some(endpoint_id, AT_ONCE, self._ports.clock.now()))
-        try:
-            await asyncio.wait([batch], timeout=PATIENCE_S)
-        except asyncio.CancelledError:
-            batch.cancel()
-            with suppress(asyncio.CancelledError):
-                await batch
-            raise
-        finally:
-            self._healthy.release()
-        is_quick = batch.done()
-        return await batch == AT_ONCE and is_quick
+    async def _deliver_while_prompt(self, endpoint_id: str) -> None:
+        is_proven = False
+        while not self._stopping.is_set():
+            async with self._prompt:
+                tries = await self._deliver_some(endpoint_id, AT_ONCE, is_proven=is_proven)
+            is_proven = len(tries) == AT_ONCE and all(tries)
+            if not is_proven:
+                return
 
-    async def _deliver_some(self, endpoint_id: str, limit: int, now: datetime) -> int:
-        """Send up to `limit` of what is due to an endpoint, side by side. Returns how many were tried."""
+    async def _deliver_some(
+        self, endpoint_id: str, limit: int, now: datetime | None = None, *, is_proven: bool = False
+    ) -> list[bool]:
+        """Send up to `limit` of what is due to an endpoint; the caller has a place for one call.
+
+        Unless it is proven to be prompt, the first goes out alone. What is left when one was not taken promptly is
+        given back. Returns of each that was tried whether it was.
+        """
+        if self._stopping.is_set():
+            return []
         owed = await self._writer.write(
             endpoint_id,
             queries.claim,
             endpoint_id,
             worker=self._ports.holder,
-            now=now,
+            now=now or self._ports.clock.now(),
             lease=self._ports.lease,
             limit=limit,
         )
         self._held.update({one.id: one for one in owed})
+        waiting = deque(owed)
         try:
-            await asyncio.gather(*(self._deliver(one, now) for one in owed))
+            tries = [await self._deliver(waiting.popleft(), now)] if owed and not is_proven else []
+            if all(tries):
+                tries += await self._deliver_all(waiting, now)
+            if waiting:
+                left = list(waiting)
+                await self._writer.write(endpoint_id, queries.give_back, left, worker=self._ports.holder)
+            return tries
         finally:
             for one in owed:
                 self._held.pop(one.id, None)
-        return len(owed)
 
-    async def _deliver(self, owed: Owed, now: datetime) -> None:
+    async def _deliver_all(self, waiting: deque[Owed], now: datetime | None) -> list[bool]:
+        """Side by side, as far as places are free besides the caller's; else one after the other."""
+
+        async def go_on() -> list[bool]:
+            tries = list[bool]()
+            while waiting and all(tries):
+                tries.append(await self._deliver(waiting.popleft(), now))
+            return tries
+
+        async def go_on_besides() -> list[bool]:
+            if not waiting or self._prompt.locked():
+                return []
+            async with self._prompt:  # at once
+                return await go_on()
+
+        tries = await asyncio.gather(go_on(), *(go_on_besides() for _ in range(1, len(waiting))))
+        return [one for some in tries for one in some]
+
+    async def _deliver(self, owed: Owed, now: datetime | None) -> bool:
+        """Whether it was taken, and promptly."""
+        at = now or self._ports.clock.now()
         log = _log.bind(delivery=owed.id, endpoint=owed.endpoint.id)
         loop = asyncio.get_running_loop()
         begun = loop.time()
         try:
-            tried = await try_once(self._ports, owed, now=now)
+            tried = await try_once(self._ports, owed, now=at)
         except Exception as failure:
             # A try all the same, or the message would come again with each lease, for ever. Only its name is kept: what
             # an unforeseen error says may hold what must not be shown.
             log.exception("webhooks.try_failed")
             tried = Tried(
-                now,
+                at,
                 round((loop.time() - begun) * 1000),
                 owed.endpoint.url,
                 {},
                 failure=f"An unforeseen error on our side: {type(failure).__name__}.",
             )
+        is_prompt = tried.latency_ms < 1000 * self._patience_s
+        if is_prompt:
+            self._slow_ones.discard(owed.endpoint.id)
+        else:
+            self._slow_ones.add(owed.endpoint.id)
         chance = random.random()  # noqa: S311 (jitter, not a secret)
         settled = await self._writer.write(
             owed.endpoint.id,
@@ -203,6 +255,7 @@ class Dispatcher:
             log.warning("webhooks.lease_lost")
         elif tried.failure is not None:
             log.info("webhooks.not_taken", reason=tried.failure)
+        return is_prompt and tried.failure is None
 
     async def _beat(self) -> None:
         """Keep the leases of what is in hand."""

@@ -1,20 +1,30 @@
 """Several endpoints at once: who hangs holds up nobody else, who fails is not hammered, and nothing is done twice."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
+from app.adapters.http import MOST_CALLS, OutboundHttp, Reply
 from app.db.base import new_id
-from app.db.database import Database, Overloaded
+from app.db.database import Database, Overloaded, after_commit
 from app.db.tables.webhooks import WebhookEndpoint
 from app.webhooks import queries, service
-from app.webhooks.dispatching import AT_ONCE, HEALTHY_AT_ONCE, Dispatcher
+from app.webhooks.dispatching import (
+    AT_ONCE,
+    FAILING_AT_ONCE,
+    PATIENCE_S,
+    PROMPT_AT_ONCE,
+    SLOW_AT_ONCE,
+    Dispatcher,
+)
 from app.webhooks.kinds import MOST_ENDPOINTS
 from tests.support.receiver import Receiver, receiving
 from tests.webhooks.conftest import Post, link_created
@@ -22,12 +32,15 @@ from tests.webhooks.conftest import Post, link_created
 pytestmark = pytest.mark.anyio
 
 SOON_S = 20.0
+WEBHOOKS = Path(__file__).parents[2] / "docs" / "webhooks.md"
 
 
 @asynccontextmanager
-async def working(post: Post, *, grace_s: float = 10.0) -> AsyncIterator[Dispatcher]:
+async def working(
+    post: Post, *, grace_s: float = 10.0, patience_s: float = PATIENCE_S
+) -> AsyncIterator[Dispatcher]:
     """A dispatcher as a process runs it."""
-    dispatcher = Dispatcher(post.ports, poll_s=0.05, grace_s=grace_s)
+    dispatcher = Dispatcher(post.ports, poll_s=0.05, grace_s=grace_s, patience_s=patience_s)
     task = asyncio.create_task(dispatcher.run())
     try:
         yield dispatcher
@@ -40,6 +53,34 @@ async def has_arrived(receiver: Receiver, count: int) -> None:
     async with asyncio.timeout(SOON_S):
         while len(receiver.inbox) < count:  # noqa: ASYNC110 - a server in another thread receives
             await asyncio.sleep(0.02)
+
+
+class ReadOnly(Database):
+    """Takes nothing down while `is_full`. Counts looks, and what was to be taken down."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.is_full = True
+        self.looks = self.refused = 0
+        self._counted = asyncio.Condition()
+
+    async def read(self, fn: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        async with self._counted:
+            self.looks += 1
+            self._counted.notify_all()
+        return await super().read(fn, *args, **named)
+
+    async def write(self, fn: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        if not self.is_full:
+            return await super().write(fn, *args, **named)
+        async with self._counted:
+            self.refused += 1
+            self._counted.notify_all()
+        raise Overloaded
+
+    async def have_been(self, *, looks: int = 0, refused: int = 0) -> None:
+        async with asyncio.timeout(SOON_S), self._counted:
+            await self._counted.wait_for(lambda: self.looks >= looks and self.refused >= refused)
 
 
 async def test_what_happens_is_sent_at_once(post: Post, receiver: Receiver) -> None:
@@ -60,26 +101,138 @@ async def test_endpoints_that_hang_hold_up_nobody_else(post: Post, receiver: Rec
             for _ in range(50):
                 post.emit()
             await has_arrived(receiver, 50)
-            assert len(hanging.inbox) <= (MOST_ENDPOINTS - 1) * AT_ONCE
+            assert len(hanging.inbox) <= MOST_ENDPOINTS - 1
             assert len(set(receiver.ids)) == 50
             hanging.release()
 
 
-async def test_more_endpoints_that_hang_than_there_are_places_hold_up_nobody_for_long(
-    post: Post, receiver: Receiver
+class Town(OutboundHttp):
+    """Endpoints behind one fake network: of whose URL has `hang` in it nobody is answered until `let_go`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+        self.then: deque[int] = deque()
+        self.let_go = asyncio.Event()
+        self._called = asyncio.Condition()
+
+    async def request(self, method: str, url: str, *_: Any, **__: Any) -> Reply:
+        async with self._called:
+            self.calls.append(url)
+            self._called.notify_all()
+        status = self.then.popleft() if self.then else 200
+        if "hang" in url and status == 200:
+            await self.let_go.wait()
+        return Reply(status, {}, b"")
+
+    async def has_called(self, part: str, count: int) -> None:
+        async with asyncio.timeout(SOON_S), self._called:
+            await self._called.wait_for(lambda: self.count(part) >= count)
+
+    def count(self, part: str) -> int:
+        return sum(part in url for url in self.calls)
+
+
+@dataclass
+class Scene:
+    """A post whose endpoints are a town's, and a database that counts looks."""
+
+    post: Post
+    town: Town
+    database: ReadOnly
+
+    def add(self, name: str, count: int = 1) -> None:
+        for number in range(count):
+            self.post.database.write_sync(
+                _add_past_the_bound, self.post, f"https://{name}{number}.example.com/"
+            )
+
+    def happen(self, count: int = 1) -> None:
+        self.post.emit(*(link_created() for _ in range(count)))
+
+    async def looks(self, count: int) -> None:
+        """So often it looks again at what is due."""
+        for _ in range(count):
+            seen = self.database.looks
+            self.database.write_sync(after_commit, service.TOPIC)
+            await self.database.have_been(looks=seen + 1)
+
+    def leased(self) -> int:
+        return sum(one.locked_by is not None for one in self.post.deliveries())
+
+
+@pytest.fixture
+async def scene(post: Post, database_url: str) -> AsyncIterator[Scene]:
+    town = Town()
+    with ReadOnly(database_url) as database:
+        database.is_full = False
+        merchant = replace(post.merchant, database=database)
+        yield Scene(Post(merchant, town), town, database)
+    await town.aclose()
+
+
+def test_webhooks_leave_room_for_every_other_call() -> None:
+    ours = PROMPT_AT_ONCE + SLOW_AT_ONCE + FAILING_AT_ONCE
+    assert ours <= 0.6 * MOST_CALLS
+    said = " ".join(WEBHOOKS.read_text("utf-8").split())
+    assert f"{PROMPT_AT_ONCE} calls" in said
+    assert f"{SLOW_AT_ONCE} to slow ones and {FAILING_AT_ONCE} to failing ones" in said
+
+
+async def test_one_that_hangs_keeps_one_place_whatever_it_is_owed(scene: Scene) -> None:
+    scene.add("hang", 60)
+    scene.add("fine")
+    scene.happen(AT_ONCE)
+    async with working(scene.post, grace_s=0):
+        await scene.town.has_called("hang", 60)
+        await scene.town.has_called("fine", AT_ONCE)
+        await scene.looks(3)
+        assert scene.town.count("hang") == 60
+
+
+async def test_more_that_hang_than_there_are_places_wait_unclaimed_and_get_theirs_later(
+    scene: Scene,
 ) -> None:
-    """Whoever takes longer than two seconds makes room for the next."""
-    with receiving() as hanging:
-        hanging.hold()
-        for number in range(HEALTHY_AT_ONCE + 4):
-            post.database.write_sync(_add_past_the_bound, post, f"{hanging.url}/{number}")
-        async with working(post, grace_s=0.1):
-            post.emit()
-            await has_arrived(hanging, HEALTHY_AT_ONCE)
-            post.database.write_sync(_add_past_the_bound, post, receiver.url)
-            post.emit()
-            await has_arrived(receiver, 1)
-            hanging.release()
+    scene.add("hang", PROMPT_AT_ONCE + 5)
+    scene.happen()
+    async with working(scene.post):
+        await scene.town.has_called("hang", PROMPT_AT_ONCE)
+        await scene.looks(3)
+        assert scene.town.count("hang") == PROMPT_AT_ONCE
+        assert scene.leased() == PROMPT_AT_ONCE, "what waits has no lease that could run out"
+        scene.town.let_go.set()
+        await scene.town.has_called("hang", PROMPT_AT_ONCE + 5)
+    assert {one.status for one in scene.post.deliveries()} == {"delivered"}
+
+
+async def test_those_that_were_slow_the_last_time_share_places_of_their_own(scene: Scene) -> None:
+    scene.add("hang", SLOW_AT_ONCE + 5)
+    scene.happen()
+    scene.town.let_go.set()
+    async with working(scene.post, grace_s=0, patience_s=0):  # whoever answers is slow
+        await scene.town.has_called("hang", SLOW_AT_ONCE + 5)
+        while scene.leased():
+            await scene.looks(1)
+        scene.town.let_go.clear()
+        scene.town.calls.clear()
+        scene.happen(2)
+        await scene.town.has_called("hang", SLOW_AT_ONCE)
+        scene.add("fine", PROMPT_AT_ONCE)
+        scene.happen()
+        await scene.town.has_called("fine", PROMPT_AT_ONCE)
+        await scene.looks(3)
+        assert scene.town.count("hang") == SLOW_AT_ONCE
+
+
+async def test_who_does_not_take_the_first_of_several_is_not_sent_the_others_at_once(scene: Scene) -> None:
+    scene.add("hang")
+    scene.happen(AT_ONCE)
+    scene.town.then.append(500)
+    async with working(scene.post, grace_s=0):
+        await scene.town.has_called("hang", 2)  # the second as one that has been failing
+        await scene.looks(3)
+        assert scene.town.count("hang") == 2
+        assert scene.leased() == 1
 
 
 def _add_past_the_bound(db: Session, post: Post, url: str) -> None:
@@ -121,34 +274,6 @@ async def test_two_processes_share_the_work(post: Post, receiver: Receiver, data
                 post.emit()
             await has_arrived(receiver, 40)
     assert sorted(receiver.ids) == sorted(one.event_id for one in post.deliveries())
-
-
-class ReadOnly(Database):
-    """Takes nothing down while `is_full`. Counts looks, and what was to be taken down."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
-        self.is_full = True
-        self.looks = self.refused = 0
-        self._counted = asyncio.Condition()
-
-    async def read(self, fn: Callable[..., Any], *args: Any, **named: Any) -> Any:
-        async with self._counted:
-            self.looks += 1
-            self._counted.notify_all()
-        return await super().read(fn, *args, **named)
-
-    async def write(self, fn: Callable[..., Any], *args: Any, **named: Any) -> Any:
-        if not self.is_full:
-            return await super().write(fn, *args, **named)
-        async with self._counted:
-            self.refused += 1
-            self._counted.notify_all()
-        raise Overloaded
-
-    async def have_been(self, *, looks: int = 0, refused: int = 0) -> None:
-        async with asyncio.timeout(SOON_S), self._counted:
-            await self._counted.wait_for(lambda: self.looks >= looks and self.refused >= refused)
 
 
 async def test_a_database_that_takes_nothing_down_is_left_alone_from_one_look_to_the_next(
