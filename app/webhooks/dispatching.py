@@ -212,8 +212,15 @@ class Dispatcher:
             async with self._prompt:  # at once
                 return await go_on()
 
-        tries = await asyncio.gather(go_on(), *(go_on_besides() for _ in range(1, len(waiting))))
-        return [one for some in tries for one in some]
+        lots = await asyncio.gather(
+            go_on(), *(go_on_besides() for _ in range(1, len(waiting))), return_exceptions=True
+        )
+        for lot in lots:
+            if isinstance(
+                lot, BaseException
+            ):  # only now: the others were on their way, and had leases to keep
+                raise lot
+        return [one for lot in lots if not isinstance(lot, BaseException) for one in lot]
 
     async def _deliver(self, owed: Owed, now: datetime | None) -> bool:
         """Whether it was taken, and promptly."""

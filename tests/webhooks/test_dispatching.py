@@ -114,12 +114,14 @@ class Town(OutboundHttp):
         self.calls: list[str] = []
         self.then: deque[int] = deque()
         self.let_go = asyncio.Event()
+        self.on_call: Callable[[int], None] = lambda _: None
         self._called = asyncio.Condition()
 
     async def request(self, method: str, url: str, *_: Any, **__: Any) -> Reply:
         async with self._called:
             self.calls.append(url)
             self._called.notify_all()
+        self.on_call(len(self.calls))
         status = self.then.popleft() if self.then else 200
         if "hang" in url and status == 200:
             await self.let_go.wait()
@@ -156,6 +158,9 @@ class Scene:
             seen = self.database.looks
             self.database.write_sync(after_commit, service.TOPIC)
             await self.database.have_been(looks=seen + 1)
+
+    def fill_from_the_third_call(self, count: int) -> None:
+        self.database.is_full = count == 3
 
     def leased(self) -> int:
         return sum(one.locked_by is not None for one in self.post.deliveries())
@@ -233,6 +238,19 @@ async def test_who_does_not_take_the_first_of_several_is_not_sent_the_others_at_
         await scene.looks(3)
         assert scene.town.count("hang") == 2
         assert scene.leased() == 1
+
+
+async def test_one_that_cannot_be_written_down_takes_no_lease_from_those_on_their_way(scene: Scene) -> None:
+    scene.add("hang")
+    scene.happen(3)
+    scene.town.then += [204, 204]
+    scene.town.on_call = scene.fill_from_the_third_call
+    async with working(scene.post, grace_s=0):
+        await scene.database.have_been(refused=1)
+        scene.database.is_full = False
+        await scene.looks(3)
+    assert sorted(one.status for one in scene.post.deliveries()) == ["delivered", "pending", "pending"]
+    assert scene.leased() == 0, "what was in hand until the end is given back"
 
 
 def _add_past_the_bound(db: Session, post: Post, url: str) -> None:
