@@ -9,6 +9,7 @@ from app.accounts import service as accounts
 from app.cli.console import Failed, Workshop, pairs, remark, say, table, workshop
 from app.cli.receipts import REFERENCE
 from app.core.eligibility import ManualReason
+from app.core.session_record import NOT_MADE
 from app.core.summary import reference_of
 from app.db.tables.manual import CancellationRequest
 from app.manual import queries, service
@@ -121,4 +122,8 @@ def _status(one: CancellationRequest) -> str:
 
 def _sentence(reason: str) -> str:
     known = {str(one): one.sentence for one in ManualReason}
-    return {**known, NOT_VERIFIED: "Nobody has proven the address."}.get(reason, reason)
+    ours = {
+        NOT_VERIFIED: "Nobody has proven the address.",
+        NOT_MADE: "Billing refused; its words were erased.",
+    }
+    return {**known, **ours}.get(reason, reason)

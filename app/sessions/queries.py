@@ -289,8 +289,10 @@ def is_changed_since(db: Session, effect: Effect) -> bool:
 
 
 def note_error(db: Session, effect_id: str, error: str) -> None:
-    """Keep why the last try did not get through."""
-    db.connection().execute(update(Effect).where(col(Effect.id) == effect_id).values(last_error=error))
+    """Keep why the last try did not get through, unless it is settled by now: then its session may be erased, and the
+    words of a billing system must not come back."""
+    is_it = (col(Effect.id) == effect_id, col(Effect.status) == "pending")
+    db.connection().execute(update(Effect).where(*is_it).values(last_error=error))
 
 
 def list_pending(db: Session, *, app_id: str, limit: int) -> list[str]:

@@ -66,6 +66,24 @@ async def test_an_offer_that_is_applied_at_once(desk: Desk) -> None:
     assert page.path.endswith("/done")
 
 
+async def test_a_try_that_ends_after_the_change_is_settled_notes_nothing(desk: Desk) -> None:
+    """The session may have been erased meanwhile; billing's words are not to come back."""
+    await accept(desk)
+    (effect,) = desk.effects()
+    await desk.database.write(
+        settling.put_off,
+        effect_id=effect.id,
+        job=None,
+        holder="a try that hung",
+        error="ben@example.com owes us",
+        due_at=desk.clock.now(),
+        waits=False,
+        now=desk.clock.now(),
+    )
+    (after,) = desk.effects()
+    assert (after.status, after.last_error) == ("applied", None)
+
+
 @pytest.mark.parametrize(
     ("point", "kind"),
     [
