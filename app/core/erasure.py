@@ -20,6 +20,14 @@ _SAID: Final = (
     *("followupQuestion", "followupOptionId", "followupResponse"),
 )
 _PICKED: Final = frozenset({"surveyId", "surveyChoiceId", "surveyChoiceValue"})
+# Whatever else a record comes to tell goes, unless it is named here.
+_STAYS: Final = frozenset(
+    {"_id", "org", "mode", "provider", "blueprintId", "flowVersion", "segmentId", "abtest"}
+    | {"outcome", "aborted", "canceled", "saveType", "bounced", "entry", "locale", "lang", "billingKnown"}
+    | {"usedClickToCancel", "clickToCancelEnabled", "exitPolicy", "stepsViewed"}
+    | {"discountCooldown", "discountCooldownApplied", "pauseCooldown", "pauseCooldownApplied"}
+    | {"createdAt", "closedAt"}
+)
 _PLAN: Final = frozenset(
     {"planId", "planPrice", "currency", "billingInterval", "billingIntervalCount", "onTrial"}
 )
@@ -69,9 +77,8 @@ def erased_record(told: Mapping[str, Any], *, keeps_reason: bool, now: datetime)
     kept = _PICKED if keeps_reason else frozenset[str]()
     accepted = told.get("acceptedOffer")
     return {
-        **told,
+        **{name: value if name in _STAYS else None for name, value in told.items()},
         **{name: told.get(name) if name in kept else None for name in _SAID},
-        "feedback": None,
         "region": {"country": None},
         "manualReasons": [],
         "customer": {

@@ -127,6 +127,11 @@ def test_a_record_without_its_customer_has_every_name_and_none_of_his_values(kee
     assert ("response" in erased_columns(keeps_reason=keeps_reason)) is not keeps_reason
 
 
+def test_a_field_that_nobody_has_decided_on_goes() -> None:
+    bare = erased_record({**TOLD, "sentimentScores": "mine"}, keeps_reason=True, now=START)
+    assert bare["sentimentScores"] is None
+
+
 def test_what_is_left_can_be_told_erased_again_and_explained() -> None:
     left = erased_record(TOLD, keeps_reason=False, now=START)
     assert erased_record(left, keeps_reason=False, now=START) == left
