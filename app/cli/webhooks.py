@@ -280,8 +280,11 @@ async def _send_test(at: Workshop, one: WebhookEndpoint) -> Tried:
             now=at.now,
             lease=TEST_LEASE,
         )
-        tried = await dispatching.try_once(ports, owed, now=at.now)
-        await at.database.write(settling.settle, at.vault, owed, tried, worker=holder, now=at.now, chance=0.0)
+        record = await dispatching.record_for(ports.database, owed)
+        tried = await dispatching.try_once(ports, owed, record, now=at.now)
+        await at.database.write(
+            settling.settle, at.vault, owed, tried, worker=holder, now=tried.ended_at, chance=0.0
+        )
     finally:
         await http.aclose()
     return tried

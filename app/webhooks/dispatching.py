@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -145,9 +145,8 @@ class Dispatcher:
         except Exception:
             # What was in hand is tried again when its lease runs out.
             _log.exception("webhooks.delivery_failed", endpoint=endpoint_id)
-            await (
-                self._pause()
-            )  # nor is a database that takes nothing down: its end would start the next one at once
+            # Nor is a database that takes nothing down hammered: this one's end starts the next one.
+            await self._pause()
 
     async def _pause(self) -> None:
         """As long as from one look to the next, unless it stops."""
@@ -216,20 +215,21 @@ class Dispatcher:
             go_on(), *(go_on_besides() for _ in range(1, len(waiting))), return_exceptions=True
         )
         for lot in lots:
-            if isinstance(
-                lot, BaseException
-            ):  # only now: the others were on their way, and had leases to keep
-                raise lot
+            if isinstance(lot, BaseException):
+                raise lot  # only now: the others were on their way, and had leases to keep
         return [one for lot in lots if not isinstance(lot, BaseException) for one in lot]
 
     async def _deliver(self, owed: Owed, now: datetime | None) -> bool:
         """Whether it was taken, and promptly."""
         at = now or self._ports.clock.now()
         log = _log.bind(delivery=owed.id, endpoint=owed.endpoint.id)
+        record = await record_for(
+            self._ports.database, owed
+        )  # where this fails, the endpoint is not to blame
         loop = asyncio.get_running_loop()
         begun = loop.time()
         try:
-            tried = await try_once(self._ports, owed, now=at)
+            tried = await try_once(self._ports, owed, record, now=at)
         except Exception as failure:
             # A try all the same, or the message would come again with each lease, for ever. Only its name is kept: what
             # an unforeseen error says may hold what must not be shown.
@@ -294,11 +294,15 @@ class Dispatcher:
                 _log.exception("webhooks.not_given_back")  # others take them when the lease runs out
 
 
-async def try_once(ports: WebhookPorts, owed: Owed, *, now: datetime) -> Tried:
-    """Send a delivery that is held, once."""
-    record = None
-    if messages.needs_record(owed.endpoint, owed.event):
-        record = await ports.database.read(queries.find_record, owed.event.session_id or "")
+async def record_for(database: Database, owed: Owed) -> dict[str, Any] | None:
+    """The session's record, where the message is made of it."""
+    if not messages.needs_record(owed.endpoint, owed.event):
+        return None
+    return await database.read(queries.find_record, owed.event.session_id or "")
+
+
+async def try_once(ports: WebhookPorts, owed: Owed, record: dict[str, Any] | None, *, now: datetime) -> Tried:
+    """Send a delivery that is held, once; `record` as `record_for` finds it."""
     try:
         message = messages.write(owed, ports.vault, now=now, record=record)
     except SealBroken:
