@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page
 
 from app.db.database import Database
 from app.main import create_app
+from app.web import logs
 from tests.support import browser, databases, postgres, run, schemas, server
 from tests.support.apps import make_settings
 from tests.support.clock import FakeClock
@@ -22,6 +23,8 @@ settings.load_profile("leavewell")
 
 def pytest_configure(config: pytest.Config) -> None:
     close_network()
+    # Before any test: one that captures the log before there is an application leaves its own settings behind.
+    logs.configure()
     if not hasattr(config, "workerinput"):  # xdist's workers share what the first process made
         run.begin()
 

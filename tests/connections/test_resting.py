@@ -135,7 +135,7 @@ def failures(desk: Desk) -> int:
 
 async def test_billing_that_hangs_as_sessions_open_is_left_alone(desk: Desk) -> None:
     fail_all_but_once(desk)
-    desk.merchant.change(customer_data_timeout_ms=int(FAIR_S * 1000) + 200)
+    desk.merchant.change(customer_data_timeout_ms=int(FAIR_S * 1000) + 1000)
     desk.break_billing(kind="hang", times=HANGS)
     [hanging] = desk.faults.planned
     page = await desk.enter()

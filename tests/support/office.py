@@ -37,6 +37,8 @@ from app.core.direct import DirectCustomer, DirectSubscription
 KEY, OTHER_KEY = "office-key-0123456789", "office-key-of-another-account"
 HOOK_SECRET = "office-hook-secret-0123456789"
 SIGNATURE = "x-office-signature"
+WITHIN_S = 30.0
+
 KIND = ProviderKind(
     name="office",
     label="An office",
@@ -74,8 +76,8 @@ class Office:
         self.errors.extend(errors)
 
     async def until(self, inside: int) -> None:
-        """Return once so many calls are under way."""
-        async with self._changed:
+        """Return once so many calls are under way. Raises TimeoutError where they never are."""
+        async with asyncio.timeout(WITHIN_S), self._changed:
             await self._changed.wait_for(lambda: self.inside >= inside)
 
     async def release(self) -> None:
