@@ -1,5 +1,6 @@
 """What every screen of a session is drawn from: its standing, its visitor's words, figures. Decides nothing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -7,7 +8,7 @@ from markupsafe import Markup
 from app.cancel import screens as sc
 from app.cancel.words import Wording
 from app.core.direct import DirectSubscription
-from app.core.facts import Fact
+from app.core.facts import Facts
 from app.core.merge import customer_names, fill, has_fields
 from app.core.offers import escaped
 from app.core.path import facts_of
@@ -55,16 +56,18 @@ class Drawing:
         """The merchant's line with its merge fields filled in, else ours."""
         if text is None:
             return otherwise
-        return (fill(text, self._known()) if has_fields(text) else text) or otherwise
+        return self._filled(text) or otherwise
 
     def rich(self, text: str | None) -> Markup | None:
         """The merchant's rich text, values escaped, sanitised."""
-        if not text:
-            return None
-        return rich_text(fill(text, escaped(self._known())) if has_fields(text) else text)
+        return rich_text(self._filled(text, escaped)) if text else None
 
-    def _known(self) -> dict[str, Fact]:
-        return {**facts_of(self.walk, self.state), **customer_names(self.walk.world.customer)}
+    def _filled(self, text: str, treated: Callable[[Facts], Facts] = lambda known: known) -> str:
+        """What may be said is looked up only where something asks for it: most lines are plain."""
+        if not has_fields(text):
+            return text
+        known = {**facts_of(self.walk, self.state), **customer_names(self.walk.world.customer)}
+        return fill(text, treated(known))
 
 
 def drawing_of(

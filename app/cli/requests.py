@@ -9,11 +9,10 @@ from app.accounts import service as accounts
 from app.cli.console import Failed, Workshop, pairs, remark, say, table, workshop
 from app.cli.receipts import REFERENCE
 from app.core.eligibility import ManualReason
-from app.core.session_record import NOT_MADE
+from app.core.request_reasons import EMAIL_NOT_VERIFIED, NOT_MADE
 from app.core.summary import reference_of
 from app.db.tables.manual import CancellationRequest
 from app.manual import queries, service
-from app.manual.service import NOT_VERIFIED
 
 ID: Final = re.compile(r"req_([0-9a-f]{8,64})")
 MOST_NAMED: Final = 20
@@ -123,7 +122,7 @@ def _status(one: CancellationRequest) -> str:
 def _sentence(reason: str) -> str:
     known = {str(one): one.sentence for one in ManualReason}
     ours = {
-        NOT_VERIFIED: "Nobody has proven the address.",
+        EMAIL_NOT_VERIFIED: "Nobody has proven the address.",
         NOT_MADE: "Billing refused; its words were erased.",
     }
     return {**known, **ours}.get(reason, reason)

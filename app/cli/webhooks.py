@@ -282,9 +282,7 @@ async def _send_test(at: Workshop, one: WebhookEndpoint) -> Tried:
         )
         record = await dispatching.record_for(ports.database, owed)
         tried = await dispatching.try_once(ports, owed, record, now=at.now)
-        await at.database.write(
-            settling.settle, at.vault, owed, tried, worker=holder, now=tried.ended_at, chance=0.0
-        )
+        await at.database.write(settling.settle, at.vault, owed, tried, worker=holder, chance=0.0)
     finally:
         await http.aclose()
     return tried

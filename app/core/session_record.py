@@ -11,11 +11,11 @@ from typing import Any, Final
 from app.core.billing import Discount, Pause, PlanChange, TrialExtension
 from app.core.calendar import iso, months_between
 from app.core.direct import DirectCustomer, DirectSubscription, Paused, Trial
-from app.core.eligibility import Blocker, ManualReason
 from app.core.email_address import address_key
 from app.core.flow import FlowDefinition, OfferKind, Reason, SurveyStep, TextFollowUp
 from app.core.regions import has_exit_everywhere
 from app.core.renewals import next_renewal
+from app.core.request_reasons import REASONS, own_reasons
 from app.core.state import Answer, OfferRecord, OfferStatus, Outcome, SessionState, View
 from app.core.world import Walk, World
 
@@ -23,13 +23,6 @@ ABANDON: Final = "ABANDON"
 # The subscription ends, as far as the session goes, or is known to end.
 CANCELED: Final = frozenset(
     {Outcome.CANCELED, Outcome.MANUAL_CANCELLATION_REQUESTED, Outcome.CANCEL_ALREADY_SCHEDULED}
-)
-NOT_MADE: Final = "not_made"
-# Reasons of ours, why a change was not made or a person has to make it.
-REASONS: Final = frozenset(
-    {*map(str, Blocker), *map(str, ManualReason), NOT_MADE}
-    | {"subscription_unclear", "subscription_not_found", "withdrawn", "changed_since_shown"}
-    | {"provider_unavailable", "not_verified"}
 )
 TAKEN: Final = (OfferStatus.ACCEPTED, OfferStatus.APPLIED)
 _STEP_TYPES: Final = {"survey": "SURVEY", "offer": "OFFER", "feedback": "FREEFORM", "confirm": "CONFIRM"}
@@ -200,7 +193,7 @@ def redact(told: Mapping[str, Any]) -> dict[str, Any]:
         "customer": customer,
         "feedback": None,
         "followupResponse": None if is_own_words else told["followupResponse"],
-        "manualReasons": [reason if reason in REASONS else NOT_MADE for reason in told["manualReasons"]],
+        "manualReasons": list(own_reasons(told["manualReasons"])),
         "effects": [
             {**effect, "reason": effect["reason"] if effect["reason"] in REASONS else None}
             for effect in told["effects"]

@@ -34,19 +34,16 @@ LISTS: Final = ("stepsViewed", "presentedOffers", "effects")
 MORE: Final = (
     *("lang", "billingKnown", "manualReasons", "rules"),
     *("discountCooldown", "discountCooldownApplied", "pauseCooldown", "pauseCooldownApplied"),
-    "erasedAt",
+    *("erasedAt", "customer.latestDiscountExpiration", "acceptedOffer.decisionId"),
 )
-MORE_CUSTOMER: Final = ("latestDiscountExpiration",)
-MORE_ACCEPTED: Final = ("decisionId",)
 SESSION_COLUMNS: Final = (
     *PLAIN,
     *(f"customer.{name}" for name in CUSTOMER),
     *(f"acceptedOffer.{name}" for name in ACCEPTED),
     *LISTS,
     *MORE,
-    *(f"customer.{name}" for name in MORE_CUSTOMER),
-    *(f"acceptedOffer.{name}" for name in MORE_ACCEPTED),
 )
+_PLACES: Final = tuple(column.rpartition(".")[::2] for column in SESSION_COLUMNS)
 
 # A spreadsheet takes what begins so for a formula, and runs it; some take full-width marks for the plain ones.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", *"\uff1d\uff0b\uff0d\uff20")
@@ -67,16 +64,8 @@ def session_rows(records: Iterable[str], format: Format, *, has_pii: bool) -> st
 
 def flat_session(told: Mapping[str, Any]) -> list[Any]:
     """The values of SESSION_COLUMNS."""
-    customer, accepted = told["customer"], told["acceptedOffer"] or {}
-    return [
-        *(told.get(name) for name in PLAIN),
-        *(customer.get(name) for name in CUSTOMER),
-        *(accepted.get(name) for name in ACCEPTED),
-        *(told.get(name) for name in LISTS),
-        *(told.get(name) for name in MORE),
-        *(customer.get(name) for name in MORE_CUSTOMER),
-        *(accepted.get(name) for name in MORE_ACCEPTED),
-    ]
+    parts = {"": told, "customer": told["customer"], "acceptedOffer": told["acceptedOffer"] or {}}
+    return [parts[part].get(name) for part, name in _PLACES]
 
 
 def plain_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], format: Format) -> str:

@@ -32,7 +32,6 @@ from app.webhooks import service as webhooks
 
 JOB: Final = "manual_notice"
 MAX_NOTE: Final = 2_000
-NOT_VERIFIED: Final = EMAIL_NOT_VERIFIED
 SAME_WITHIN: Final = timedelta(minutes=10)
 
 
@@ -101,7 +100,7 @@ def request(
         address=address,
         address_key=address_key(address),
         note=note or None,
-        reasons=[NOT_VERIFIED],
+        reasons=[EMAIL_NOT_VERIFIED],
         created_at=now,
     )
     db.add(row)

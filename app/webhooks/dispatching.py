@@ -214,18 +214,18 @@ class Dispatcher:
         lots = await asyncio.gather(
             go_on(), *(go_on_besides() for _ in range(1, len(waiting))), return_exceptions=True
         )
+        tries = list[bool]()
         for lot in lots:
             if isinstance(lot, BaseException):
                 raise lot  # only now: the others were on their way, and had leases to keep
-        return [one for lot in lots if not isinstance(lot, BaseException) for one in lot]
+            tries += lot
+        return tries
 
     async def _deliver(self, owed: Owed, now: datetime | None) -> bool:
         """Whether it was taken, and promptly."""
         at = now or self._ports.clock.now()
         log = _log.bind(delivery=owed.id, endpoint=owed.endpoint.id)
-        record = await record_for(
-            self._ports.database, owed
-        )  # where this fails, the endpoint is not to blame
+        record = await record_for(self._ports.database, owed)  # a failure here is not the endpoint's
         loop = asyncio.get_running_loop()
         begun = loop.time()
         try:
@@ -254,7 +254,6 @@ class Dispatcher:
             owed,
             tried,
             worker=self._ports.holder,
-            now=tried.ended_at,
             chance=chance,
         )
         log = log.bind(status=tried.status, ms=tried.latency_ms)

@@ -23,13 +23,12 @@ from app.webhooks.sending import Tried
 SUCCESS_NOTED_EVERY: Final = timedelta(minutes=1)
 
 
-def settle(
-    db: Session, vault: Vault, owed: Owed, tried: Tried, *, worker: str, now: datetime, chance: float
-) -> bool:
+def settle(db: Session, vault: Vault, owed: Owed, tried: Tried, *, worker: str, chance: float) -> bool:
     """Keep a try, and what follows from it. False if the delivery is no longer ours.
 
     The next try counts from when this one ended, and `chance` (0 to 1) spreads it.
     """
+    now = tried.ended_at
     first = owed.first_tried_at or tried.at
     tries = owed.tries + (tried.failure is not None)
     again = _again(owed, tried, tries, chance)

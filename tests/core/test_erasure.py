@@ -13,8 +13,8 @@ from app.core.eligibility import ManualReason
 from app.core.email_address import address_key
 from app.core.erasure import NOBODY, erased_columns, erased_record, erased_state
 from app.core.errors import InvalidInput
-from app.core.request_reasons import EMAIL_NOT_VERIFIED, OWN_REASONS, own_reasons
-from app.core.session_record import NOT_MADE, redact
+from app.core.request_reasons import EMAIL_NOT_VERIFIED, NOT_MADE, OWN_REASONS, own_reasons
+from app.core.session_record import redact
 from app.core.state import SessionState
 from app.insights.mcp.story import story, summary
 from app.links.forms import read_order

@@ -11,8 +11,9 @@ from app.core.calendar import add_months, iso
 from app.core.direct import parse_customer
 from app.core.erasure import erased_record
 from app.core.facts import History
+from app.core.request_reasons import NOT_MADE
 from app.core.session import resting_outcome
-from app.core.session_record import NOT_MADE, Closing, build_record, redact
+from app.core.session_record import Closing, build_record, redact
 from app.core.state import Outcome
 from app.core.world import World
 from app.insights.filters import read_sessions_query

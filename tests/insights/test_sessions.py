@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 
 from app.accounts.service import Scope
-from app.core.session_record import NOT_MADE, REASONS
+from app.core.request_reasons import NOT_MADE, REASONS
 from app.insights import api
 from app.insights.filters import FILTERS
 from app.insights.shapes import AcceptedOffer, RecordCustomer, RecordShape

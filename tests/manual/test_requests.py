@@ -9,6 +9,7 @@ from sqlmodel import Session, select
 from app.core import limits
 from app.core.errors import InvalidInput
 from app.core.limits import Limit
+from app.core.request_reasons import EMAIL_NOT_VERIFIED
 from app.core.summary import reference_of
 from app.db.database import Database
 from app.db.limits import hold
@@ -34,7 +35,7 @@ async def test_a_request_is_kept_and_the_merchant_told(desk: RequestDesk) -> Non
     assert kept.id == row.id
     assert (kept.address, kept.note) == ("Ada@Example.com", "I moved.\nPlease stop.")
     assert (kept.customer_id, kept.subscription_id, kept.session_id) == (None, None, None)
-    assert (kept.reasons, kept.created_at, kept.closed_at) == ([service.NOT_VERIFIED], desk.clock.now(), None)
+    assert (kept.reasons, kept.created_at, kept.closed_at) == ([EMAIL_NOT_VERIFIED], desk.clock.now(), None)
     [event] = desk.all(EventRow)
     assert (event.type, event.session_id) == ("cancellation.manual_required", None)
     assert event.data | {"reference": None} == {

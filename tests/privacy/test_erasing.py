@@ -13,7 +13,7 @@ from app.adapters.vault import Vault
 from app.connections import health
 from app.connections.health import Failure
 from app.core.errors import InvalidInput
-from app.core.session_record import NOT_MADE
+from app.core.request_reasons import NOT_MADE
 from app.db.outbox import Job
 from app.db.tables.connections import Connection
 from app.db.tables.mail import Mail
@@ -364,7 +364,7 @@ async def test_a_try_that_ends_in_the_middle_of_it_does_not_spoil_it(bureau: Bur
     def settle(db: Session) -> None:
         db.connection().execute(text("SET LOCAL lock_timeout = '300ms'"))
         for owed in held:
-            settling.settle(db, bureau.desk.ports.vault, owed, tried, worker="another", now=now, chance=0.0)
+            settling.settle(db, bureau.desk.ports.vault, owed, tried, worker="another", chance=0.0)
 
     def after_attempts(_c: object, _cursor: object, statement: str, *_: object) -> None:
         # SQLite has one writer: nobody can come in between.

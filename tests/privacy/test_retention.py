@@ -11,7 +11,7 @@ from app.connections import health
 from app.connections.health import Failure
 from app.core.erasure import NOBODY
 from app.core.facts import History
-from app.core.session_record import NOT_MADE
+from app.core.request_reasons import NOT_MADE
 from app.core.state import SessionState
 from app.core.webhook_ladder import LADDER_S, next_try
 from app.db import outbox

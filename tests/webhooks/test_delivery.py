@@ -153,9 +153,7 @@ async def test_a_wait_begins_when_the_answer_has_come(
         queries.claim, endpoint.id, worker=post.holder, now=at, lease=post.ports.lease, limit=1
     )
     tried = Tried(at, 1000 * latency_s, endpoint.url, {}, status=503, failure="…", retry_after_s=asked_s)
-    assert post.database.write_sync(
-        settling.settle, post.vault, owed, tried, worker=post.holder, now=at, chance=0.0
-    )
+    assert post.database.write_sync(settling.settle, post.vault, owed, tried, worker=post.holder, chance=0.0)
     assert post.delivery().due_at == at + timedelta(seconds=next_s)
 
 
